@@ -1,0 +1,98 @@
+# Everything that the course can do, one word each. `make` alone lists the words.
+# Needs Python 3.11 to 3.13 and nothing else: PYTHON=python3.12 make book picks another one.
+PYTHON ?= python3
+VENV := .venv
+REFERENCE := .venv-reference
+BIN := $(VENV)/bin
+CONSTRAINTS := -c constraints.txt
+# One thread a process: the checks run two processes beside each other.
+ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+QUIET := TF_CPP_MIN_LOG_LEVEL=3
+NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb))
+PYTEST := $(QUIET) $(ONE_THREAD) $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help book lab test test-reference lint unit notebooks site strict-book claims measure stamp mutants benchmarks \
+	constraints clean
+
+help:  ## list these words
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 26
+
+book: $(VENV)/ready  ## build the site into _build/html
+	$(BIN)/jupyter-book build .
+	@echo; echo "The site is built: open $(CURDIR)/_build/html/index.html"
+
+lab: $(VENV)/ready  ## start JupyterLab in the notebooks folder
+	cd notebooks && ../$(BIN)/jupyter lab
+
+test: lint unit notebooks site  ## the whole check: style, types, units, every notebook, the site in a browser
+	@echo "== make test: all checks passed"
+
+lint: $(VENV)/ready  ## style, types and docstrings
+	@echo "== style (ruff), types (mypy)"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: $(VENV)/ready  ## the package, its doctests and the project's own files
+	@echo "== unit tests and doctests"
+	$(PYTEST) -n 2 -m "not notebook and not browser and not reference"
+
+notebooks: $(VENV)/ready  ## every notebook: nbval, lint, budgets, another seed, definitions, solutions
+	@echo "== notebooks: stored outputs hold (nbval)"
+	$(PYTEST) -n 2 --dist loadscope -p no:doctest --nbval-lax $(NOTEBOOKS)
+	@echo "== notebooks: lint, budgets, another seed, definitions, solutions"
+	$(PYTEST) -n 2 --dist loadscope -m notebook tests/notebooks
+
+strict-book: $(VENV)/ready  ## build the site with every warning an error
+	@echo "== the book, warnings as errors"
+	$(BIN)/jupyter-book build . -W -n --keep-going
+
+site: strict-book  ## the built site in a headless browser
+	@echo "== the site in a browser"
+	$(PYTEST) -m browser tests/book
+
+test-reference: $(REFERENCE)/ready  ## compare with PyTorch, JAX and optax, in an environment of their own
+	@echo "== peers: torch, jax, optax, keras on their backends"
+	$(QUIET) $(ONE_THREAD) $(REFERENCE)/bin/python -m pytest -n 2 -m reference tests/reference
+
+claims: $(VENV)/ready  ## re-run every chapter under several seeds and table the margins (SEEDS="0 1 2")
+	$(QUIET) $(ONE_THREAD) $(BIN)/python tests/notebooks/claims.py --seeds $(or $(SEEDS),0 1 2 3 4) $(NOTEBOOKS)
+
+measure: $(VENV)/ready  ## run every chapter on a quiet machine, store outputs and the measured header (NB=notebooks/...)
+	$(BIN)/python tests/notebooks/measure.py $(or $(NB),$(NOTEBOOKS))
+
+stamp: $(VENV)/ready  ## write the course's address (_config.yml) into every chapter's first cell
+	$(BIN)/python tests/notebooks/stamp.py $(NOTEBOOKS)
+
+mutants: $(VENV)/ready  ## break each rule once: the tests must notice
+	$(ONE_THREAD) $(BIN)/python tests/mutants.py
+
+benchmarks: $(REFERENCE)/ready  ## speed against Keras, torch and the memory, in one run
+	$(QUIET) $(REFERENCE)/bin/python benchmarks/optimizers.py
+	$(QUIET) $(REFERENCE)/bin/python benchmarks/linear_regression.py
+
+constraints: $(VENV)/ready $(REFERENCE)/ready  ## write constraints.txt from what is installed
+	@{ sed -n '/^#/p' constraints.txt; \
+	{ $(BIN)/pip freeze --exclude-editable; $(REFERENCE)/bin/pip freeze --exclude-editable; } \
+	| grep == | sed 's/+cpu//' | awk -F== '!seen[tolower($$1)]++' | sort -f; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean:  ## remove what was built, not the environments
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	@echo "== installing the course into $(VENV)"
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "The course needs Python 3.11 to 3.13; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 " )'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check $(CONSTRAINTS) -e '.[dev]'
+	@touch $@
+
+# torch alone first: here its CPU build is at hand for Python 3.11, and another package's need would fetch CUDA.
+$(REFERENCE)/ready: pyproject.toml constraints.txt
+	@echo "== installing the peers into $(REFERENCE)"
+	$(PYTHON) -m venv $(REFERENCE)
+	$(REFERENCE)/bin/python -m pip install -q --disable-pip-version-check $(CONSTRAINTS) torch
+	$(REFERENCE)/bin/python -m pip install -q --disable-pip-version-check $(CONSTRAINTS) -e '.[reference]' \
+		pytest pytest-xdist hypothesis scipy
+	@touch $@
