@@ -39,10 +39,11 @@ unit: $(VENV)/ready  ## the package, its doctests and the project's own files
 	$(PYTEST) -n 2 -m "not notebook and not browser and not reference"
 
 notebooks: $(VENV)/ready  ## every notebook: nbval, lint, budgets, another seed, definitions, solutions
-	@echo "== notebooks: stored outputs hold (nbval)"
-	$(PYTEST) -n 2 --dist loadscope -p no:doctest --nbval-lax $(NOTEBOOKS)
-	@echo "== notebooks: lint, budgets, another seed, definitions, solutions"
-	$(PYTEST) -n 2 --dist loadscope -m notebook tests/notebooks
+	@echo "== notebooks: the stored outputs hold (nbval)"
+	COURSE_SCALE=laptop COURSE_SEED=0 $(PYTEST) -n 2 --dist loadscope --nbval-lax --nbval-current-env \
+		--nbval-cell-timeout 120 $(NOTEBOOKS)
+	@echo "== notebooks: another seed, definitions, solutions, time and memory"
+	$(PYTEST) -m notebook tests/notebooks
 
 strict-book: $(VENV)/ready  ## build the site with every warning an error
 	@echo "== the book, warnings as errors"
@@ -56,8 +57,10 @@ test-reference: $(REFERENCE)/ready  ## compare with PyTorch, JAX and optax, in a
 	@echo "== peers: torch, jax, optax, keras on their backends"
 	$(QUIET) $(ONE_THREAD) $(REFERENCE)/bin/python -m pytest -n 2 -m reference tests/reference
 
-claims: $(VENV)/ready  ## re-run every chapter under several seeds and table the margins (SEEDS="0 1 2")
-	$(QUIET) $(ONE_THREAD) $(BIN)/python tests/notebooks/claims.py --seeds $(or $(SEEDS),0 1 2 3 4) $(NOTEBOOKS)
+claims: $(VENV)/ready  ## re-run every chapter under several seeds and table the margins (SEEDS="0 1 2", NB=...)
+	@mkdir -p _build
+	$(QUIET) $(ONE_THREAD) $(BIN)/python tests/notebooks/claims.py --seeds $(or $(SEEDS),0 1 2 3 4) \
+		--output _build/claims.md $(or $(NB),$(NOTEBOOKS))
 
 measure: $(VENV)/ready  ## run every chapter on a quiet machine, store outputs and the measured header (NB=notebooks/...)
 	$(BIN)/python tests/notebooks/measure.py $(or $(NB),$(NOTEBOOKS))

@@ -20,7 +20,10 @@ import os
 import platform
 import random
 import sys
+import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +38,7 @@ __all__ = [
     "backend",
     "describe",
     "device",
+    "quiet_stderr",
     "rng",
     "scale",
     "seed",
@@ -274,6 +278,34 @@ def set_seed() -> int:
             # warn_only: some CUDA kernels have no deterministic form, and a learner's run should not stop there.
             sys.modules["torch"].use_deterministic_algorithms(True, warn_only=True)
     return value
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Drop what compiled libraries write to standard error inside the block; if it raises, show it after all.
+
+    TensorFlow logs a few lines while it is imported, before it reads ``TF_CPP_MIN_LOG_LEVEL``. In a notebook Python's
+    own warnings and errors do not take this way: they stay visible.
+
+    Examples
+    --------
+    >>> with quiet_stderr():
+    ...     import keras
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as kept:
+        saved = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        failed = True
+        try:
+            yield
+            failed = False
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            if failed:
+                kept.seek(0)
+                os.write(2, kept.read())
 
 
 def describe() -> str:
