@@ -83,9 +83,15 @@ def within(value: SupportsFloat, low: SupportsFloat, high: SupportsFloat) -> Con
     return Condition(float(value), float(low), float(high))
 
 
+def _is_bool(value: Any) -> bool:
+    return type(value).__name__ in {"bool", "bool_"}  # Python's and NumPy's, without importing NumPy
+
+
 def _text(value: Any) -> str:
     """Write a measured value the way a reader wants it: four significant digits, whole numbers whole."""
-    if isinstance(value, bool) or not isinstance(value, SupportsFloat):
+    if isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) > 0:
+        return ", ".join(_text(item) for item in value)
+    if _is_bool(value) or not isinstance(value, SupportsFloat):
         return str(value)
     number = float(value)
     if number.is_integer() and abs(number) < 1e15:
@@ -121,8 +127,7 @@ def claim(sentence: str, condition: Any, /, **measured: Any) -> None:
     """
     if not isinstance(sentence, str) or not sentence.strip():
         raise TypeError(f"sentence is {sentence!r}; it must be a text")
-    scalar_bool = isinstance(condition, bool) or type(condition).__name__ in {"bool_", "bool"}
-    if getattr(condition, "ndim", 0) != 0 or not (scalar_bool or isinstance(condition, Condition)):
+    if getattr(condition, "ndim", 0) != 0 or not (_is_bool(condition) or isinstance(condition, Condition)):
         kind = type(condition).__name__
         raise TypeError(f"condition is a {kind}; it must be one truth value: a bool, or below(), above() or within()")
     holds = bool(condition)

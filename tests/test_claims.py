@@ -101,3 +101,8 @@ def test_condition_text():
     assert str(within(0.123456, 0, 1)) == "0 < 0.1235 < 1"
     assert str(above(2e6, 1)) == "2,000,000 > 1"
     assert isinstance(below(1, 2), Condition)
+
+
+def test_small_arrays_are_written_out(capsys):
+    claim("Arrays", True, of=np.array([0.123456, 2.0]), nested=[1, (2, "b")], flag=np.bool_(True), zero=np.array(0.5))
+    assert capsys.readouterr().out == "✓ Arrays\n  (of 0.1235, 2; nested 1, 2, b; flag True; zero 0.5)\n"
