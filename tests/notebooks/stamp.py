@@ -29,8 +29,9 @@ ADDRESS = "{address}"
 if importlib.util.find_spec("course_lib") is None:
     if not ADDRESS:
         raise ModuleNotFoundError(
-            "The package course_lib is not installed, and the course has no public address to install it from. "
-            "Download the course, open a terminal in its folder, run `pip install .`, and restart this notebook."
+            "The package course_lib is not installed, and the course has no public address yet. "
+            "Download the course, open a terminal in its folder, run `pip install .`, and restart "
+            "this notebook."
         )
     print(f"Installing course_lib from {{ADDRESS}} ...")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", f"git+{{ADDRESS}}"]
