@@ -11,8 +11,8 @@ from course_lib.optimization.clipping import (
     global_norm,
 )
 from course_lib.optimization.descent import (
-    DivergenceError,
     LOSS_LIMIT,
+    DivergenceError,
     Trajectory,
     gradient_descent,
     mini_batch_gradient_descent,
@@ -75,9 +75,9 @@ from course_lib.optimization.schedules import (
 )
 
 __all__ = [
+    "LOSS_LIMIT",
     "DivergenceError",
     "FiniteSumObjective",
-    "LOSS_LIMIT",
     "NetworkObjective",
     "Objective",
     "Optimizer",
