@@ -269,7 +269,7 @@ MUTANTS = {
         ("samples: short batch counted as whole", "return step // per_epoch * n + step % per_epoch * samples_per_step", "return step * samples_per_step"),
         ("epochs without a shuffle", "rng.permutation(n) if sampling", "np.arange(n) if sampling"),
         ("short batch lost", "            if whole * batch_size < len(rows):\n                yield tuple(a[whole * batch_size :] for a in gathered)\n", ""),
-        ("tolerance unheard", "if 0 < self.tolerance and norm <= self.tolerance:", "if False:"),
+        ("tolerance unheard", "if self.tolerance > 0 and norm <= self.tolerance:", "if False:"),
         ("limit on one side", "abs(loss) > limit:\n            self.diverge", "loss > limit:\n            self.diverge"),
         ("gradient unchecked", "if not isfinite(vdot(gradient, gradient)) and not np.isfinite(gradient).all():", "if False:"),
         ("large gradients count as infinite", "if not isfinite(vdot(gradient, gradient)) and not np.isfinite(gradient).all():", "if not isfinite(vdot(gradient, gradient)):"),

@@ -147,6 +147,16 @@ def test_end_labels_do_not_overlap_and_keep_the_order():
     assert all(box.x1 <= right for box in boxes)
 
 
+def test_end_labels_know_limits_that_nobody_set():
+    _, axes = plotting.new_figure()
+    for end in (100, 900):
+        axes.plot([0, 50], [0, end], label=str(end))
+    plotting.end_labels(axes)
+    low, high = (t.xy[1] for t in axes.texts)
+    assert high - low > 0.5
+    assert high < 1
+
+
 def test_error_band_shows_median_and_full_range():
     _, axes = plotting.new_figure()
     runs = np.array([[0.0, 1.0, 2.0], [1.0, 3.0, 5.0], [2.0, 8.0, 5.5]])

@@ -134,10 +134,11 @@ def end_labels(axes: Axes, *, gap: float = 0.055) -> None:
     Parameters
     ----------
     axes : matplotlib.axes.Axes
-        The panel; limits and scales must be set before.
+        The panel; scales and any limits of its own must be set before.
     gap : float
         The least vertical distance between two names, as a share of the panel's height.
     """
+    axes.autoscale_view()  # otherwise limits that nobody set are not known before the figure is drawn
     ends = []
     for line in axes.get_lines():
         x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)

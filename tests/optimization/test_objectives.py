@@ -475,3 +475,14 @@ def test_objectives_by_hand():
     assert mine.start is None
     with pytest.raises(AttributeError):
         mine.name = "other"
+
+
+@pytest.mark.parametrize("half", [True, False])
+@pytest.mark.parametrize("l2", [0.0, 0.3])
+def test_one_pass_gives_value_and_gradient(half, l2):
+    rng = np.random.default_rng(4)
+    objective = least_squares(rng.normal(size=(30, 4)), rng.normal(size=30), intercept=True, l2=l2, half=half)
+    w = rng.normal(size=5)
+    value, gradient = objective.value_and_gradient(w)
+    assert value == pytest.approx(objective.value(w), rel=1e-12)
+    np.testing.assert_allclose(gradient, objective.gradient(w), rtol=1e-12, atol=1e-14)

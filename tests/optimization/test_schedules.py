@@ -339,6 +339,12 @@ def test_plateau_by_a_difference():
     assert rates == [1.0, 1.0, 0.5, 0.5, 0.25]
 
 
+def test_plateau_leaves_a_rate_that_a_cut_would_hardly_change():
+    plateau = s.reduce_on_plateau(2e-8, 0.9, patience=0)  # a cut by 2e-9, below the smallest change of 1e-8
+    state = plateau.update(1.0, plateau.init())[1]
+    assert plateau.update(1.0, state)[0] == 2e-8
+
+
 def test_plateau_drives_an_optimizer():
     plateau = s.reduce_on_plateau(0.5, 0.5, patience=0)
     rate, _ = plateau.update(1.0, plateau.update(1.0, plateau.init())[1])
@@ -455,6 +461,43 @@ def test_range_test_measures_what_plain_descent_does():
     assert result.suggested == pytest.approx(result.lowest / 10)
     assert result.suggested < 2 / objective.smoothness
     assert result.steepest < result.lowest
+
+
+class Scripted:
+    """An objective whose losses are written down beforehand, one for each step."""
+
+    def __init__(self, losses, gradients=()):
+        self.losses, self.gradients = iter(losses), iter(gradients)
+
+    def value(self, w):
+        assert np.isfinite(w).all()
+        return next(self.losses)
+
+    def gradient(self, w):
+        return np.full(1, next(self.gradients, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("losses", "stops_at"),
+    [
+        ([2, 1, 5, 8.9, 9.1, 0, 0, 0, 0, 0], 4),  # 9.1 is above the lowest, 1, by more than 4 times the first, 2
+        ([-2, -5, 0, 2.9, 3.1, 0, 0, 0, 0, 0], 4),  # the size of the first loss counts, not its sign
+        ([2, 1, 5, np.nan, 0, 0, 0, 0, 0, 0], 3),
+        ([2, 1, 5, np.inf, 0, 0, 0, 0, 0, 0], 3),
+        ([0, 3.9, 4.1, 0, 0, 0, 0, 0, 0, 0], 2),  # a first loss of 0 counts as 1
+    ],
+)
+def test_range_test_stops_where_it_says(losses, stops_at):
+    result = range_test(Scripted(losses), np.zeros(1), low=1.0, high=10.0, steps=10, smoothing=0.0)
+    assert result.losses.tolist() == losses[:stops_at]
+    assert result.diverged == pytest.approx(10 ** (stops_at / 9))
+
+
+def test_range_test_stops_when_parameters_overflow():
+    objective = Scripted([2.0] * 10, gradients=[0.0, 0.0, np.inf])
+    result = range_test(objective, np.zeros(1), low=1.0, high=10.0, steps=10, smoothing=0.0)
+    assert result.losses.tolist() == [2.0] * 3
+    assert result.diverged == pytest.approx(10 ** (3 / 9))
 
 
 def test_range_test_smooths_as_it_says():
