@@ -44,13 +44,15 @@ class Condition:
 
     @property
     def margin(self) -> float:
-        """The distance to the nearest limit, as a share of that limit (of 1 where it is 0); negative if broken."""
-        gaps = [
-            sign * (limit - self.value) / (abs(limit) or 1.0)
-            for limit, sign in ((self.high, 1), (self.low, -1))
-            if math.isfinite(limit)
-        ]
-        return min(gaps) if gaps else math.inf
+        """The distance to the nearest limit, as a share: of the limit (of 1 where it is 0), or of half the interval.
+
+        1 in the middle of an interval, 0 at a limit, negative where the condition is broken.
+        """
+        gap = min(self.high - self.value, self.value - self.low)
+        if math.isfinite(self.low) and math.isfinite(self.high):
+            return gap / ((self.high - self.low) / 2)
+        limit = self.high if math.isfinite(self.high) else self.low
+        return gap / (abs(limit) or 1.0) if math.isfinite(limit) else math.inf
 
     def __str__(self) -> str:
         if math.isinf(self.low):

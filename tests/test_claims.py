@@ -73,7 +73,9 @@ def test_margin_has_the_sign_of_the_truth(a, b):
 def test_margin_is_a_share_of_the_limit():
     assert below(8, 10).margin == pytest.approx(0.2)
     assert above(12, 10).margin == pytest.approx(0.2)
-    assert within(1.9, 1, 2).margin == pytest.approx(0.05)
+    assert within(1.9, 1, 2).margin == pytest.approx(0.2)
+    assert within(1.5, 1, 2).margin == pytest.approx(1.0)
+    assert within(2.1, 1, 2).margin == pytest.approx(-0.2)
     assert below(-0.5, 0).margin == pytest.approx(0.5)
 
 
