@@ -36,7 +36,7 @@ __all__ = [
 LOSS_LIMIT = 1e12
 
 # Shuffled examples are copied together in pieces of about this size, which the cache keeps until they have been used.
-PIECE_BYTES = 1 << 19
+PIECE_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)

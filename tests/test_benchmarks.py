@@ -1,0 +1,26 @@
+"""The benchmarks still run and still print their tables; what they measure is for an idle machine to say."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "row"),
+    [
+        ("optimizers.py", ["--sizes", "1000", "--optimizers", "sgd,adam", "--libraries", "numpy"], "adam"),
+        ("linear_regression.py", ["--batches", "1000", "--libraries", "numpy"], "`minimize`"),
+    ],
+)
+def test_a_benchmark_runs(script, options, row, tmp_path):
+    out = tmp_path / "out.json"
+    command = [sys.executable, str(ROOT / "benchmarks" / script), *options, "--rounds", "1", "--json", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert any(line.startswith("|") and row in line for line in done.stdout.splitlines()), done.stdout
+    assert json.loads(out.read_text())
