@@ -285,8 +285,8 @@ def test_a_pass_in_pieces_is_the_whole(name, monkeypatch):
     close(pieces.gradient(w), whole.gradient(w), 1e-13)
     assert pieces.gradient(w).tobytes() != whole.gradient(w).tobytes()  # or the pieces were never made
     value, gradient = pieces.value_and_gradient(w)
-    assert value == pieces.value(w)
-    np.testing.assert_array_equal(gradient, pieces.gradient(w))
+    close(value, pieces.value(w), 1e-13)  # not equal: from Python 3.12 on, sum() rounds once
+    close(gradient, pieces.gradient(w), 1e-13)
     close(pieces.example_gradients(w), whole.example_gradients(w), 1e-13)  # made one by one here
 
 
