@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -107,3 +108,20 @@ def test_search_finds_nothing_for_nonsense(browser: Browser, addresses: dict[str
         opened.page.wait_for_selector("#search-results .search-summary", timeout=10_000)
         opened.page.wait_for_timeout(500)
         assert opened.page.locator("#search-results li").count() == 0
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_claims_wrap_on_a_phone_and_lose_nothing(browser: Browser, addresses: dict[str, str], chapter: str) -> None:
+    """Every claim of the stored outputs can be read without scrolling sideways, and tables keep their columns."""
+    cells = json.loads((Path(__file__).parents[2] / f"{chapter}.ipynb").read_text(encoding="utf-8"))["cells"]
+    printed = "".join(
+        "".join(o.get("text", "")) for c in cells for o in c.get("outputs", []) if o.get("name") == "stdout"
+    )
+    stored = [line.strip() for line in printed.splitlines() if line.startswith("✓ ")]
+    with visit(browser, addresses["file"], f"{chapter}.html", "phone") as opened:
+        shown = opened.page.locator(".cell_output .claim:not(.values)").all_text_contents()
+        assert [line.strip() for line in shown] == stored != []
+        wide = "es => es.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"
+        assert opened.page.locator(".cell_output .claim").evaluate_all(wide) == []
+        spaces = "es => es.map(e => getComputedStyle(e).whiteSpace)"
+        assert set(opened.page.locator(".cell_output .line").evaluate_all(spaces)) == {"pre"}
