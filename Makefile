@@ -3,16 +3,18 @@
 PYTHON ?= python3
 VENV := .venv
 REFERENCE := .venv-reference
+ALL := .venv-all
 BIN := $(VENV)/bin
 CONSTRAINTS := -c constraints.txt
 # One thread a process: the checks run two processes beside each other.
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
 NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb))
+NEEDY = $(shell grep -l '"needs": \[$$' $(NOTEBOOKS))
 PYTEST := $(QUIET) $(ONE_THREAD) $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help book lab test test-reference lint unit notebooks site strict-book claims measure stamp mutants benchmarks \
+.PHONY: help book lab test test-reference lint unit notebooks site strict-book claims measure measure-backends stamp mutants benchmarks \
 	constraints clean
 
 help:  ## list these words
@@ -62,18 +64,22 @@ claims: $(VENV)/ready  ## re-run every chapter under several seeds and table the
 	$(QUIET) $(ONE_THREAD) $(BIN)/python tests/notebooks/claims.py --seeds $(or $(SEEDS),0 1 2 3 4) \
 		--output _build/claims.md $(or $(NB),$(NOTEBOOKS))
 
-measure: $(VENV)/ready  ## run every chapter on a quiet machine, store outputs and the measured header (NB=notebooks/...)
-	$(BIN)/python tests/notebooks/measure.py $(or $(NB),$(NOTEBOOKS))
+measure: $(VENV)/ready  ## run chapters on a quiet machine, store outputs and the measured header (NB=notebooks/... for one)
+	$(BIN)/python tests/notebooks/measure.py $(or $(NB),$(filter-out $(NEEDY),$(NOTEBOOKS)))
+
+measure-backends: $(ALL)/ready  ## the same for chapters whose outputs need the peers (course.needs)
+	$(ALL)/bin/python tests/notebooks/measure.py $(or $(NB),$(NEEDY))
 
 stamp: $(VENV)/ready  ## write the course's address (_config.yml) into every chapter's first cell
 	$(BIN)/python tests/notebooks/stamp.py $(NOTEBOOKS)
 
 mutants: $(VENV)/ready  ## break each rule once: the tests must notice
-	$(ONE_THREAD) $(BIN)/python tests/mutants.py
+	$(ONE_THREAD) $(BIN)/python tests/mutants
 
 benchmarks: $(REFERENCE)/ready  ## speed against Keras, torch and the memory, in one run
 	$(QUIET) $(REFERENCE)/bin/python benchmarks/optimizers.py
 	$(QUIET) $(REFERENCE)/bin/python benchmarks/linear_regression.py
+	$(QUIET) $(REFERENCE)/bin/python benchmarks/autodiff.py
 
 constraints: $(VENV)/ready $(REFERENCE)/ready  ## write constraints.txt from what is installed
 	@{ sed -n '/^#/p' constraints.txt; \
@@ -98,4 +104,12 @@ $(REFERENCE)/ready: pyproject.toml constraints.txt
 	$(REFERENCE)/bin/python -m pip install -q --disable-pip-version-check $(CONSTRAINTS) torch
 	$(REFERENCE)/bin/python -m pip install -q --disable-pip-version-check $(CONSTRAINTS) -e '.[reference]' \
 		pytest pytest-xdist hypothesis scipy
+	@touch $@
+
+# What chapters show where it is installed: the course with all three of Keras' backends.
+$(ALL)/ready: pyproject.toml constraints.txt
+	@echo "== installing the course and the peers into $(ALL)"
+	$(PYTHON) -m venv $(ALL)
+	$(ALL)/bin/python -m pip install -q --disable-pip-version-check $(CONSTRAINTS) torch
+	$(ALL)/bin/python -m pip install -q --disable-pip-version-check $(CONSTRAINTS) -e '.[dev,reference]'
 	@touch $@

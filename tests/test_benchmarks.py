@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
     ("script", "options", "row"),
     [
         ("optimizers.py", ["--sizes", "1000", "--optimizers", "sgd,adam", "--libraries", "numpy"], "adam"),
+        ("autodiff.py", ["--networks", "16-16-10", "--batch", "8", "--libraries", "numpy"], "`autodiff`"),
         ("linear_regression.py", ["--batches", "1000", "--libraries", "numpy"], "`minimize`"),
     ],
 )

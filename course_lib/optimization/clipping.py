@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.optimization import _check
-from course_lib.optimization._tree import Tree, as_parameters, leaves, tree_map
+from course_lib import _check
+from course_lib._tree import Tree, as_parameters, leaves, tree_map
 from course_lib.optimization.optimizers import Optimizer
 
 __all__ = ["clip_by_global_norm", "clip_by_norm", "clip_by_value", "clipped", "global_norm"]

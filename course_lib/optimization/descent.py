@@ -21,8 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from course_lib import runtime
-from course_lib.optimization import _check
+from course_lib import _check, runtime
 from course_lib.optimization.objectives import FiniteSumObjective, Objective
 from course_lib.optimization.optimizers import BLOCK, Optimizer, sgd
 

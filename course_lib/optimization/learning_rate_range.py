@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.optimization import _check
-from course_lib.optimization._tree import Tree, as_parameters, leaves, tree_map
+from course_lib import _check
+from course_lib._tree import Tree, as_parameters, leaves, tree_map
 from course_lib.optimization.optimizers import Optimizer, sgd
 
 __all__ = ["RangeTest", "range_test"]

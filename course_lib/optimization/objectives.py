@@ -32,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.optimization import _check
+from course_lib import _check
 
 __all__ = [
     "FiniteSumObjective", "NetworkObjective", "Objective", "beale", "finite_sum", "himmelblau", "least_squares",

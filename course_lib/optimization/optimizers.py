@@ -29,8 +29,8 @@ from typing import Any
 
 import numpy as np
 
-from course_lib.optimization import _check
-from course_lib.optimization._tree import Tree, as_parameters, leaves, tree_map
+from course_lib import _check
+from course_lib._tree import Tree, as_parameters, leaves, tree_map
 
 __all__ = [
     "Optimizer", "OptimizerState", "adadelta", "adagrad", "adam", "adamw", "amsgrad", "apply_updates", "lion", "muon",

@@ -24,7 +24,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from course_lib.optimization import _check
+from course_lib import _check
 
 __all__ = [
     "PlateauState", "ReduceOnPlateau", "Schedule", "constant", "cosine", "cosine_restarts", "exponential",

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from course_lib._tree import leaves
 from course_lib.optimization import clipping as c
 from course_lib.optimization import optimizers as o
-from course_lib.optimization._tree import leaves
 
 values = st.floats(-1e6, 1e6, allow_subnormal=False)
 gradients = st.lists(arrays(np.float64, array_shapes(min_dims=0, max_dims=2, max_side=4), elements=values), max_size=4)

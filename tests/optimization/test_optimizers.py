@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
+from course_lib._tree import leaves, tree_map
 from course_lib.optimization import optimizers as o
-from course_lib.optimization._tree import leaves, tree_map
 from tests.optimization import problems
 from tests.optimization.formulas import FORMULAS, WD, through_singular_values
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from course_lib.optimization import _check
+from course_lib import _check
 
 
 @pytest.mark.parametrize("value", [1e-300, 1, 2.5, np.float32(0.5), np.array(3.0), Fraction(1, 2)])

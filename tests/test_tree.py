@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.optimization._tree import as_parameters, leaves, tree_map
+from course_lib._tree import as_parameters, leaves, tree_map
 
 Layer = namedtuple("Layer", ["kernel", "bias"])
 numbers = st.integers(-9, 9)
