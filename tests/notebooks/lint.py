@@ -144,6 +144,18 @@ def check_generated(notebook: NotebookNode, path: Path) -> Faults:
         yield "the stored outputs must be those of laptop scale and seed 0; run make measure"
     elif measured.get("downloads") != course(notebook).get("downloads", []):
         yield "course.downloads changed since the chapter was measured; run make measure"
+    elif measured.get("needs", []) != course(notebook).get("needs", []):
+        yield "course.needs changed since the chapter was measured; run make measure"
+
+
+def check_needs(notebook: NotebookNode, path: Path) -> Faults:
+    """What the stored outputs need besides the course's own requirements: a list of packages, as they are imported."""
+    needs = course(notebook).get("needs", [])
+    if not isinstance(needs, list) or not all(isinstance(name, str) and name.isidentifier() for name in needs):
+        yield f"course.needs is {needs!r}; it must be a list of packages as they are imported, such as ['jax', 'torch']"
+        return
+    for name in sorted(chapters.imports(notebook) & set(needs)):
+        yield f"course.needs names {name}, which a cell imports: the chapter must run where it is not installed"
 
 
 def check_parts(notebook: NotebookNode, path: Path) -> Faults:
@@ -243,8 +255,8 @@ _NUMBER = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _NAMED_NUMBER = re.compile(
-    r"\b(?:arXiv:\s?|doi:\s?|Python |Keras |NumPy |TensorFlow |PyTorch |JAX |SciPy |section |chapter |figure |table |"
-    r"theorem |lemma |equation |eq\. |algorithm |CC BY )\d[\d./]*",
+    r"\b(?:arXiv:\s?|doi:\s?|Python |Keras |NumPy |TensorFlow |PyTorch |JAX |SciPy |sections? |chapters? |figures? |"
+    r"tables? |theorem |lemma |equations? |eq\. |algorithm |CC BY )\d[\d./]*(?:(?:,| and|, and) \d[\d./]*)*",
     re.IGNORECASE,
 )
 
@@ -445,6 +457,7 @@ RULES: list[Callable[[NotebookNode, Path], Faults]] = [
     check_file,
     check_header,
     check_generated,
+    check_needs,
     check_parts,
     check_headings,
     check_commonmark,

@@ -6,6 +6,9 @@
 
 Each runs at laptop scale, seed 0, on two cores. The time of a fixed workload is measured in the same session and
 stored with it, so that a check on another machine can compare times as multiples of that workload.
+
+A chapter whose ``course.needs`` names a package that is not installed beside this program is not measured: its stored
+outputs would lack a part that readers should see. `make measure-backends` has an environment for it.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import argparse
 import copy
 import datetime
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import re
@@ -140,11 +144,17 @@ def drop_native_log(notebook: NotebookNode) -> None:
         cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr" or output.text]
 
 
+def missing_needs(notebook: NotebookNode) -> list[str]:
+    """Name the packages of ``course.needs`` that are not installed here, in the environment of the kernel too."""
+    return [name for name in chapters.course(notebook).get("needs", []) if importlib.util.find_spec(name) is None]
+
+
 def versions(notebook: NotebookNode) -> dict[str, str]:
-    """Give the versions of Python and of the packages that the chapter imports, under the names of the field."""
+    """Give the versions of Python and of what the chapter imports or needs, under the names of the field."""
     distributions = importlib.metadata.packages_distributions()
     found = {"Python": platform.python_version()}
-    for package in sorted(chapters.imports(notebook) - {"course_lib"}):
+    needs = set(chapters.course(notebook).get("needs", []))
+    for package in sorted((chapters.imports(notebook) | needs) - {"course_lib"}):
         if package in distributions and package not in sys.stdlib_module_names:
             found[_NAMES.get(package, package)] = importlib.metadata.version(distributions[package][0])
     return found
@@ -177,6 +187,7 @@ def measure(notebook: NotebookNode) -> tuple[dict[str, Any], list[str]]:
         "peak_mib": round(watch.peak_mib, 1),
         "calibration_seconds": round((before + calibrate()) / 2, 3),
         "downloads": copy.deepcopy(chapters.course(notebook).get("downloads", [])),
+        "needs": copy.deepcopy(chapters.course(notebook).get("needs", [])),
         "device": _device(),
         "versions": versions(notebook),
         "date": datetime.date.today().isoformat(),
@@ -220,6 +231,14 @@ def main(arguments: list[str] | None = None) -> int:
     bad = 0
     for path in chapters.paths(parser.parse_args(arguments).notebooks):
         notebook = chapters.read(path)
+        if missing := missing_needs(notebook):
+            print(
+                f"{path.name}: not measured: its stored outputs need {', '.join(missing)}, which this Python has not. "
+                f"Run `make measure-backends NB=notebooks/{path.name}`.",
+                flush=True,
+            )
+            bad += 1
+            continue
         stamp.stamp(notebook, stamp.address())
         measured, failed = measure(notebook)
         faults = failed or over_budget(measured)

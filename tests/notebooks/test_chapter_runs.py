@@ -72,6 +72,26 @@ def test_a_chapter_that_fails_keeps_its_file(tmp_path, capsys, monkeypatch):
     assert path.read_text() == before
 
 
+def test_a_chapter_whose_needs_are_absent_is_not_measured(tmp_path, capsys):
+    path = tmp_path / "98_needs.ipynb"
+    chapters.write(notebook("print('fine')", needs=["json", "no_such_package"]), path)
+    before = path.read_text()
+    assert measure.main([str(path)]) == 1
+    said = capsys.readouterr().out
+    assert "not measured: its stored outputs need no_such_package, which this Python has not" in said
+    assert "make measure-backends" in said
+    assert path.read_text() == before
+
+
+def test_needs_that_are_there_stand_in_the_header(monkeypatch):
+    monkeypatch.setattr(measure, "calibrate", lambda: 1.0)
+    chapter = notebook("import numpy", needs=["psutil"])
+    measured, failures = measure.measure(chapter)
+    assert failures == []
+    assert measured["needs"] == ["psutil"]
+    assert set(measured["versions"]) == {"Python", "NumPy", "psutil"}
+
+
 NATIVE = (
     "WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n"
     "I0000 00:00:1795309361.524120   28012 port.cc:153] oneDNN custom operations are on.\n\n"
