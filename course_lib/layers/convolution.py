@@ -97,13 +97,16 @@ class ConvStyle:
         vectors = self.bias + (3 + self.scale if self.normalize else 0)  # shift, mean, variance; scale
         return (window * inputs + vectors) * outputs
 
+    def own_seed(self, name: str) -> int | None:
+        """Derive the seed of the layer of this name: equal seeds would make layers of one shape start alike."""
+        return None if self.seed is None else zlib.crc32(f"{self.seed} {name}".encode()) % 2**31
+
     def kernel_initializer(self, name: str) -> keras.initializers.Initializer:
         """Make the initializer of the layer of this name, with a random stream of its own."""
         initializer = keras.initializers.get(self.initializer)
-        if self.seed is None or "seed" not in initializer.get_config():
+        if "seed" not in initializer.get_config():
             return initializer
-        own = zlib.crc32(f"{self.seed} {name}".encode()) % 2**31  # the same in every process, unlike hash()
-        return type(initializer).from_config(initializer.get_config() | {"seed": own})
+        return type(initializer).from_config(initializer.get_config() | {"seed": self.own_seed(name)})
 
 
 STYLE = ConvStyle()

@@ -39,17 +39,19 @@ def image(name: str, value: Any, smallest: int = 1) -> tuple[int, int, int]:
         raise ValueError(
             f"{name} is {value!r}; it must be (rows, columns, channels), at least {smallest} pixels a side"
         )
-    return result  # type: ignore[return-value]
+    return result
 
 
-def head(x: Any, classes: int, style: ConvStyle) -> Any:
+def head(x: Any, classes: int, style: ConvStyle, dropout: float = 0.0) -> Any:
     """Average each channel over the image, then give scores (batch, classes)."""
     x = keras.layers.GlobalAveragePooling2D(LAYOUT, name="pooled")(x)  # (batch, channels)
+    if dropout:
+        x = keras.layers.Dropout(dropout, seed=style.own_seed("dropout"), name="dropout")(x)
     return scores(x, classes, style)
 
 
 def scores(x: Any, classes: int, style: ConvStyle) -> Any:
     """Give scores (batch, classes) from features (batch, channels)."""
-    # He's initializer is for layers before a ReLU; scores that start twice as large only slow training down.
-    seeded = ConvStyle(initializer="glorot_uniform", seed=style.seed)
-    return keras.layers.Dense(classes, kernel_initializer=seeded.kernel_initializer("scores"), name="scores")(x)
+    # He's initializer is for layers before a ReLU; scores that start larger only slow training down.
+    kernel = keras.initializers.GlorotUniform(style.own_seed("scores"))
+    return keras.layers.Dense(classes, kernel_initializer=kernel, name="scores")(x)

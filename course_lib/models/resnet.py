@@ -42,7 +42,8 @@ class ResNetConfig:
     shortcuts : bool
         False leaves them out: the plain network that He et al. compare with.
     projection : str
-        What a shortcut does where the shape changes: ``"convolution"`` or ``"zeros"``, see `layers.convolution.shortcut`.
+        What a shortcut does where the shape changes: ``"convolution"`` or ``"zeros"``, see
+        `layers.convolution.shortcut`.
     classes : int or None
         Scores that go out. None leaves the head out: the model gives the last stage's features.
     image : tuple of int
@@ -165,21 +166,21 @@ def resnet(config: ResNetConfig | str, name: str | None = None, seed: int | None
     >>> plain.layers, plain.parameters == PRESETS["resnet20"].parameters
     (20, True)
     """
-    config, preset = _presets.resolve(config, ResNetConfig, PRESETS)
-    style = config.style(seed)
-    x = images = keras.Input(config.image, name="images")  # (batch, rows, columns, channels)
-    if config.stem == "imagenet":
-        x = conv_norm(x, config.widths[0], 7, 2, 3, style=style, name="stem")
+    c, preset = _presets.resolve(config, ResNetConfig, PRESETS)
+    style = c.style(seed)
+    x = images = keras.Input(c.image, name="images")  # (batch, rows, columns, channels)
+    if c.stem == "imagenet":
+        x = conv_norm(x, c.widths[0], 7, 2, 3, style=style, name="stem")
         x = keras.layers.ZeroPadding2D(1, data_format=LAYOUT, name="stem_pool_pad")(x)  # after a ReLU, 0 is the least
         x = keras.layers.MaxPooling2D(3, 2, data_format=LAYOUT, name="stem_pool")(x)
     else:
-        x = conv_norm(x, config.widths[0], 3, style=style, name="stem")
-    block = bottleneck_block if config.bottleneck else basic_block
-    projection = config.projection if config.shortcuts else None
-    for stage, (blocks, width) in enumerate(zip(config.blocks, config.widths, strict=True), 1):
+        x = conv_norm(x, c.widths[0], 3, style=style, name="stem")
+    block = bottleneck_block if c.bottleneck else basic_block
+    projection = c.projection if c.shortcuts else None
+    for stage, (blocks, width) in enumerate(zip(c.blocks, c.widths, strict=True), 1):
         for number in range(1, blocks + 1):
             stride = 2 if stage > 1 and number == 1 else 1
             x = block(x, width, stride, projection, style, f"stage{stage}_block{number}")
-    if config.classes is not None:
-        x = _presets.head(x, config.classes, style)
+    if c.classes is not None:
+        x = _presets.head(x, c.classes, style)
     return keras.Model(images, x, name=name or preset or "resnet")
