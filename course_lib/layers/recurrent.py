@@ -18,6 +18,7 @@ import keras
 from keras import ops
 
 from course_lib import _check
+from course_lib.layers import _seeds
 
 __all__ = ["GRUCell", "LSTMCell", "RNNCell", "Recurrent"]
 
@@ -26,6 +27,7 @@ class _Cell(keras.layers.Layer):
     """What the cells share: weights for so many gates side by side, and the names of their sizes."""
 
     gates = 1  # blocks of `units` columns in each kernel
+    _held: tuple[Any, ...] | None = None  # the weights as arrays, while `Recurrent` runs its loop
 
     def __init__(self, units: int, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -37,16 +39,37 @@ class _Cell(keras.layers.Layer):
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the weights; `input_shape` is (batch, inputs)."""
         inputs, columns = input_shape[-1], self.gates * self.units
-        # Two streams: with one seed a square kernel would start from the draws of the other.
-        seeds = (None, None) if self.seed is None else (2 * self.seed, 2 * self.seed + 1)
-        self.kernel = self.add_weight((inputs, columns), keras.initializers.GlorotUniform(seeds[0]), name="kernel")
-        self.recurrent_kernel = self.add_weight(
-            (self.units, columns), keras.initializers.Orthogonal(seed=seeds[1]), name="recurrent_kernel"
-        )
+        glorot = keras.initializers.GlorotUniform(_seeds.derive(self.seed, 0))
+        orthogonal = keras.initializers.Orthogonal(seed=_seeds.derive(self.seed, 1))
+        self.kernel = self.add_weight((inputs, columns), glorot, name="kernel")
+        self.recurrent_kernel = self.add_weight((self.units, columns), orthogonal, name="recurrent_kernel")
         self.bias = self.add_weight(self._bias_shape(columns), "zeros", name="bias")
 
     def _bias_shape(self, columns: int) -> tuple[int, ...]:
         return (columns,)
+
+    def hold(self) -> None:
+        """Read the weights once, for many steps, until `release`."""
+        self._held = tuple(ops.convert_to_tensor(w) for w in (self.kernel, self.recurrent_kernel, self.bias))
+
+    def release(self) -> None:
+        """Read the weights at each call again."""
+        self._held = None
+
+    def __call__(self, inputs: Any, states: list[Any], **kwargs: Any) -> tuple[Any, list[Any]]:
+        """Make one step. Within `Recurrent` this is the equations alone."""
+        # At each call of a layer Keras looks at all arguments, which in eager code takes longer than a small step.
+        if self._held is not None:
+            return self.step(inputs, states, *self._held)
+        return super().__call__(inputs, states, **kwargs)
+
+    def call(self, inputs: Any, states: list[Any]) -> tuple[Any, list[Any]]:
+        """Make one step: inputs (batch, inputs), states (batch, units) each; give the output and the new states."""
+        return self.step(inputs, states, self.kernel, self.recurrent_kernel, self.bias)
+
+    def step(self, inputs: Any, states: list[Any], kernel: Any, recurrent_kernel: Any, bias: Any) -> Any:
+        """Make one step with these weights: the cell's equations."""
+        raise NotImplementedError
 
     def get_initial_state(self, batch_size: Any = None) -> list[Any]:
         """Give the states before the first step: zeros, one array (batch, units) a state."""
@@ -87,8 +110,8 @@ class RNNCell(_Cell):
 
     Notes
     -----
-    ``keras.layers.SimpleRNN`` has the same weights in the same order. ``torch.nn.RNN`` keeps them transposed, and has two
-    biases whose sum is :math:`b`.
+    ``keras.layers.SimpleRNN`` has the same weights in the same order. ``torch.nn.RNN`` keeps them transposed, and has
+    two biases whose sum is :math:`b`.
 
     References
     ----------
@@ -102,10 +125,10 @@ class RNNCell(_Cell):
     (TensorShape([2, 4]), 1)
     """
 
-    def call(self, inputs: Any, states: list[Any], training: bool = False) -> tuple[Any, list[Any]]:
-        """Make one step: inputs (batch, inputs), one state (batch, units)."""
+    def step(self, inputs: Any, states: list[Any], kernel: Any, recurrent_kernel: Any, bias: Any) -> Any:
+        """Make one step with these weights: inputs (batch, inputs), one state (batch, units)."""
         (h,) = states
-        h = ops.tanh(ops.matmul(inputs, self.kernel) + ops.matmul(h, self.recurrent_kernel) + self.bias)
+        h = ops.tanh(ops.matmul(inputs, kernel) + ops.matmul(h, recurrent_kernel) + bias)
         return h, [h]
 
 
@@ -173,10 +196,10 @@ class LSTMCell(_Cell):
         zeros = ops.zeros((self.units,))
         self.bias.assign(ops.concatenate([zeros, zeros + self.forget_bias, zeros, zeros]))
 
-    def call(self, inputs: Any, states: list[Any], training: bool = False) -> tuple[Any, list[Any]]:
-        """Make one step: inputs (batch, inputs), states h and c, each (batch, units)."""
+    def step(self, inputs: Any, states: list[Any], kernel: Any, recurrent_kernel: Any, bias: Any) -> Any:
+        """Make one step with these weights: inputs (batch, inputs), states h and c, each (batch, units)."""
         h, c = states
-        z = ops.matmul(inputs, self.kernel) + ops.matmul(h, self.recurrent_kernel) + self.bias
+        z = ops.matmul(inputs, kernel) + ops.matmul(h, recurrent_kernel) + bias
         i, f, g, o = ops.split(z, 4, axis=-1)
         c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
         h = ops.sigmoid(o) * ops.tanh(c)
@@ -221,8 +244,8 @@ class GRUCell(_Cell):
 
     Notes
     -----
-    ``keras.layers.GRU`` has the same weights in the same order. ``torch.nn.GRU`` has the order :math:`r, z, n`, keeps its
-    kernels transposed, and knows only ``reset_after=True``. In the paper :math:`z` and :math:`1 - z` change places.
+    ``keras.layers.GRU`` has the same weights in the same order. ``torch.nn.GRU`` has the order :math:`r, z, n`, keeps
+    its kernels transposed, and knows only ``reset_after=True``. In the paper :math:`z` and :math:`1 - z` change places.
 
     References
     ----------
@@ -248,17 +271,17 @@ class GRUCell(_Cell):
     def _bias_shape(self, columns: int) -> tuple[int, ...]:
         return (2, columns) if self.reset_after else (columns,)
 
-    def call(self, inputs: Any, states: list[Any], training: bool = False) -> tuple[Any, list[Any]]:
-        """Make one step: inputs (batch, inputs), one state (batch, units)."""
+    def step(self, inputs: Any, states: list[Any], kernel: Any, recurrent_kernel: Any, bias: Any) -> Any:
+        """Make one step with these weights: inputs (batch, inputs), one state (batch, units)."""
         (h,) = states
+        bias, state_bias = (bias[0], bias[1]) if self.reset_after else (bias, None)
+        xz, xr, xn = ops.split(ops.matmul(inputs, kernel) + bias, 3, axis=-1)
         if self.reset_after:
-            xz, xr, xn = ops.split(ops.matmul(inputs, self.kernel) + self.bias[0], 3, axis=-1)
-            hz, hr, hn = ops.split(ops.matmul(h, self.recurrent_kernel) + self.bias[1], 3, axis=-1)
+            hz, hr, hn = ops.split(ops.matmul(h, recurrent_kernel) + state_bias, 3, axis=-1)
             z, r = ops.sigmoid(xz + hz), ops.sigmoid(xr + hr)
             n = ops.tanh(xn + r * hn)
         else:
-            xz, xr, xn = ops.split(ops.matmul(inputs, self.kernel) + self.bias, 3, axis=-1)
-            gates, candidate = self.recurrent_kernel[:, : 2 * self.units], self.recurrent_kernel[:, 2 * self.units :]
+            gates, candidate = recurrent_kernel[:, : 2 * self.units], recurrent_kernel[:, 2 * self.units :]
             hz, hr = ops.split(ops.matmul(h, gates), 2, axis=-1)
             z, r = ops.sigmoid(xz + hz), ops.sigmoid(xr + hr)
             n = ops.tanh(xn + ops.matmul(r * h, candidate))
@@ -301,10 +324,15 @@ class Recurrent(keras.layers.RNN):
 
     Notes
     -----
-    Called with ``layer(sequences, initial_state=None, mask=None)``: sequences (batch, time, inputs); states as a list of
-    arrays (batch, units), zeros by default; mask (batch, time), True where there is a step. Keras passes the mask of an
-    ``Embedding`` or ``Masking`` layer on. A masked step changes no state and repeats the output before it. To go on where
-    a call ended, give its states as the next call's initial states.
+    Called with ``layer(sequences, initial_state=None, mask=None)``: sequences (batch, time, inputs); states as a list
+    of arrays (batch, units), zeros by default; mask (batch, time), True where there is a step. Keras hands the mask of
+    an ``Embedding`` or ``Masking`` layer on. A masked step changes no state and repeats the output before it; what
+    stands before the first step that counts has no meaning. To go on where a call ended, give its states as the next call's
+    initial states.
+
+    The loop is that of ``keras.layers.RNN``. The product with the inputs stays inside: taken out of the loop, as one
+    product over all steps, it was no faster on a CPU (TensorFlow, JAX), since its result is four times as wide as the
+    state, and leaves the cache before the loop reads it.
 
     Returns outputs (batch, time, units) or (batch, units); with `return_state` a list: the outputs and each state.
 
@@ -347,3 +375,24 @@ class Recurrent(keras.layers.RNN):
         if len(sequences_shape) != 3:
             raise ValueError(f"sequences have shape {tuple(sequences_shape)}; it must be (batch, time, inputs)")
         super().build(sequences_shape, initial_state_shape)
+
+    def inner_loop(self, sequences: Any, initial_state: list[Any], mask: Any, training: bool = False) -> Any:
+        """Run the loop over time, as Keras does, with the cell's weights read once."""
+        if not isinstance(self.cell, _Cell):
+            return super().inner_loop(sequences, initial_state, mask, training=training)
+        self.cell.hold()
+        try:
+            last, outputs, states = super().inner_loop(sequences, initial_state, mask, training=training)
+        finally:
+            self.cell.release()
+        # The first state of our cells is their output. With every step masked, Keras' last output differs by backend.
+        return last if self.zero_output_for_mask else states[0], outputs, states
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """Give the mask of the outputs, which `go_backwards` turns round with them."""
+        masks = super().compute_mask(inputs, mask)
+        if not (self.return_sequences and self.go_backwards):
+            return masks
+        if isinstance(masks, list):
+            return [None if masks[0] is None else ops.flip(masks[0], axis=1), *masks[1:]]
+        return None if masks is None else ops.flip(masks, axis=1)
