@@ -79,6 +79,11 @@ class ConvStyle:
         _check.fraction("momentum", self.momentum)
         if self.seed is not None:
             _check.count("seed", self.seed, least=0)
+        for name, find in (("activation", keras.activations.get), ("initializer", keras.initializers.get)):
+            try:
+                find(getattr(self, name))
+            except ValueError:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be the name of a Keras {name}") from None
 
     def parameters(self, inputs: int, outputs: int, window: int) -> int:
         """Count what `conv_norm` has, moving statistics included.
