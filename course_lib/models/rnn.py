@@ -193,28 +193,28 @@ def rnn(config: RNNConfig | str, name: str | None = None, seed: int | None = Non
     >>> [layer.name for layer in model.layers]
     ['numbers', 'dropout_1', 'mask', 'lstm_1', 'dropout_2', 'lstm_2', 'dropout_3', 'scores']
     """
-    config, preset = _presets.resolve(config, RNNConfig, PRESETS)
+    chosen, preset = _presets.resolve(config, RNNConfig, PRESETS)
     mask = None
-    if config.vocabulary:
+    if chosen.vocabulary:
         inputs = keras.Input((None,), dtype="int32", name="tokens")  # (batch, time)
         uniform = keras.initializers.RandomUniform(-0.05, 0.05, seed=_seeds.derive(seed, 1))
         embed = keras.layers.Embedding(
-            config.vocabulary, config.width, uniform, mask_zero=config.padding, name="embedding"
+            chosen.vocabulary, chosen.width, uniform, mask_zero=chosen.padding, name="embedding"
         )
         x = embed(inputs)  # (batch, time, width)
     else:
-        inputs = x = keras.Input((None, config.width), name="numbers")  # (batch, time, width)
-        if config.padding:
+        inputs = x = keras.Input((None, chosen.width), name="numbers")  # (batch, time, width)
+        if chosen.padding:
             mask = keras.Input((None,), dtype="bool", name="mask")
             inputs = [inputs, mask]
-    for number, units in enumerate(config.hidden, 1):
-        x = _dropout(config, number, seed)(x) if config.dropout else x
-        every_step = config.per_step or number < len(config.hidden)
-        layer = _layer(config, units, number, every_step, seed)
+    for number, units in enumerate(chosen.hidden, 1):
+        x = _dropout(chosen, number, seed)(x) if chosen.dropout else x
+        every_step = chosen.per_step or number < len(chosen.hidden)
+        layer = _layer(chosen, units, number, every_step, seed)
         x = layer(x) if mask is None else layer(x, mask=mask)  # (batch, time, units) or (batch, units)
-    x = _dropout(config, len(config.hidden) + 1, seed)(x) if config.dropout else x
+    x = _dropout(chosen, len(chosen.hidden) + 1, seed)(x) if chosen.dropout else x
     glorot = keras.initializers.GlorotUniform(_seeds.derive(seed, 2))
-    scores = keras.layers.Dense(config.outputs, kernel_initializer=glorot, name="scores")(x)
+    scores = keras.layers.Dense(chosen.outputs, kernel_initializer=glorot, name="scores")(x)
     return keras.Model(inputs, scores, name=name or preset or "rnn")
 
 
