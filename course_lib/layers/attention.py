@@ -90,13 +90,14 @@ def attention_weights(query: Any, key: Any, mask: Any = None, bias: Any = None) 
     scores = ops.cast(scores, keras.backend.result_type(scores.dtype, "float32"))
     if bias is not None:
         scores = scores + ops.cast(bias, scores.dtype)
-    if mask is None:
-        weights = ops.softmax(scores, axis=-1)
-    else:
+    if mask is not None:
         mask = ops.cast(mask, "bool")
         scores = scores + ops.where(mask, 0.0, ops.cast(FAR_BELOW, scores.dtype))
+    # One key gets weight 1; Keras' softmax would warn about it at the first step of every generation.
+    weights = ops.ones_like(scores) if scores.shape[-1] == 1 else ops.softmax(scores, axis=-1)
+    if mask is not None:
         may_look = ops.any(mask, axis=-1, keepdims=True)  # (batch, heads, queries, 1)
-        weights = ops.softmax(scores, axis=-1) * ops.cast(may_look, scores.dtype)
+        weights = weights * ops.cast(may_look, weights.dtype)
     return ops.cast(weights, query.dtype)
 
 
@@ -333,8 +334,9 @@ class MultiHeadAttention(keras.layers.Layer):
         reading = cache is not None and position is None  # a finished cache, that of a context
         if self.rotary and (context is not None or reading):
             raise ValueError("context is given to a rotary layer; positions of two sequences cannot be compared")
-        if mask is not None and mask is getattr(x, "_keras_mask", None):
-            mask = mask[:, None, None, :]
+        attached = getattr(x, "_keras_mask", None)
+        if attached is not None and mask is attached:
+            mask = attached[:, None, None, :]
 
         queries, start = ops.shape(x)[1], 0 if position is None else position
         query = self._split(self.to_query(x), self.heads)  # (batch, heads, queries, head_width)
@@ -345,9 +347,9 @@ class MultiHeadAttention(keras.layers.Layer):
         else:
             key, value = self.keys_and_values(x if context is None else context, start)
         if position is not None:
-            place = (0, 0, position, 0)
-            key = ops.slice_update(cache[0], place, ops.cast(key, cache[0].dtype))
-            value = ops.slice_update(cache[1], place, ops.cast(value, cache[1].dtype))
+            place, (keys, values) = (0, 0, position, 0), cache
+            key = ops.slice_update(keys, place, ops.cast(key, keys.dtype))
+            value = ops.slice_update(values, place, ops.cast(value, values.dtype))
             cache = key, value
         if causal or position is not None:  # a place of the cache that is not yet filled lies in the future, too
             past = causal_mask(queries, ops.shape(key)[2], start=start if position is not None else None)

@@ -104,6 +104,10 @@ class FeedForward(keras.layers.Layer):
             h = ops.gelu(h, approximate=self.activation == "gelu_tanh")
         return self.down(h)
 
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Give the input's shape."""
+        return input_shape
+
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """Hand on the mask of `inputs`."""
         return previous_mask

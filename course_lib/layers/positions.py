@@ -191,6 +191,10 @@ class PositionEmbedding(keras.layers.Layer):
             return x + table[start : start + positions]
         return x + ops.take(table, start + ops.arange(ops.shape(x)[1]), axis=0)
 
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Give the input's shape."""
+        return input_shape
+
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """Hand on the mask of `inputs`."""
         return previous_mask

@@ -137,6 +137,7 @@ class TransformerBlock(keras.layers.Layer):
             self.cross_norm.build(x_shape)
         self.feed_forward.build(x_shape)
         self.feed_forward_norm.build(x_shape)
+        self.drop.build(x_shape)
         self.built = True
 
     def call(
@@ -194,8 +195,9 @@ class TransformerBlock(keras.layers.Layer):
             raise ValueError(f"context is {'missing' if self.cross else 'given'} and the block has cross={self.cross}")
         if (cache is None) != (position is None):
             raise ValueError("cache and position go together; one of them is None")
-        if mask is not None and mask is getattr(x, "_keras_mask", None):
-            mask = mask[:, None, None, :]  # an embedding's, (batch, positions)
+        attached = getattr(x, "_keras_mask", None)
+        if attached is not None and mask is attached:
+            mask = attached[:, None, None, :]  # an embedding's, (batch, positions)
         weights: dict[str, Any] = {}
         filled = dict(cache or {})
 
@@ -247,6 +249,14 @@ class TransformerBlock(keras.layers.Layer):
                 raise ValueError("context is missing and the block has cross=True")
             cache["cross"] = self.cross_attention.keys_and_values(context)
         return cache
+
+    def compute_output_shape(self, x_shape: Any, context_shape: Any = None) -> Any:
+        """Give the shape of `x`."""
+        return x_shape
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Follow `call`, which may give weights and cache as well, and not the shape alone."""
+        return keras.Operation.compute_output_spec(self, *args, **kwargs)
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """Hand on the mask that an embedding attached to `x`; one given by hand concerns this call alone."""
