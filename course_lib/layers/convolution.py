@@ -25,7 +25,7 @@ from course_lib import _check
 
 __all__ = [
     "PROJECTIONS", "Conv", "ConvStyle", "LocalResponseNormalization", "Pool", "basic_block", "bottleneck_block",
-    "conv_norm", "inception_block", "run_steps", "shortcut",
+    "conv_norm", "inception_block", "run_step", "run_steps", "shortcut",
 ]  # fmt: skip
 
 PROJECTIONS = ("convolution", "zeros")
@@ -405,18 +405,21 @@ def run_steps(x: Any, steps: Sequence[Step], style: ConvStyle = STYLE, name: str
         If a step is not of these kinds, or an argument of one is out of range.
     """
     for number, step in enumerate(steps, 1):
-        own = f"{name}{number}"
-        if isinstance(step, Conv):
-            x = conv_norm(x, step.filters, step.size, step.stride, step.padding, True, style, own)
-        elif isinstance(step, Pool):
-            _check.choice("kind", step.kind, ("average", "max"))
-            layer = keras.layers.AveragePooling2D if step.kind == "average" else keras.layers.MaxPooling2D
-            x = layer(step.size, step.stride, step.padding, LAYOUT, name=f"{own}_{step.kind}")(x)
-        elif isinstance(step, list):
-            x = inception_block(x, step, style, own)
-        else:
-            raise TypeError(f"steps holds {step!r}; each must be a Conv, a Pool or a list of branches")
+        x = run_step(x, step, style, f"{name}{number}")
     return x
+
+
+def run_step(x: Any, step: Step, style: ConvStyle = STYLE, name: str = "step") -> Any:
+    """Apply one step; arguments and errors as in `run_steps`."""
+    if isinstance(step, Conv):
+        return conv_norm(x, step.filters, step.size, step.stride, step.padding, True, style, name)
+    if isinstance(step, Pool):
+        _check.choice("kind", step.kind, ("average", "max"))
+        layer = keras.layers.AveragePooling2D if step.kind == "average" else keras.layers.MaxPooling2D
+        return layer(step.size, step.stride, step.padding, LAYOUT, name=f"{name}_{step.kind}")(x)
+    if isinstance(step, list):
+        return inception_block(x, step, style, name)
+    raise TypeError(f"steps holds {step!r}; each must be a Conv, a Pool or a list of branches")
 
 
 def letter(number: int) -> str:

@@ -22,8 +22,7 @@ from course_lib.layers.convolution import (
     ConvStyle,
     LocalResponseNormalization,
     Pool,
-    inception_block,
-    run_steps,
+    run_step,
 )
 from course_lib.models import _presets
 
@@ -218,15 +217,15 @@ def inception(config: InceptionConfig | str, name: str | None = None, seed: int 
     c, preset = _presets.resolve(config, InceptionConfig, PRESETS)
     style = c.style(seed)
     x = images = keras.Input(c.image, name="images")  # (batch, rows, columns, channels)
-    mixed = 0
+    blocks = 0
     for number, step in enumerate(c.steps, 1):
         if isinstance(step, list):
-            x = inception_block(x, step, style, f"mixed{mixed}")  # numbered as in the release
-            mixed += 1
+            x = run_step(x, step, style, f"mixed{blocks}")  # the release numbers them from 0
+            blocks += 1
         elif step == "lrn":
             x = LocalResponseNormalization(name=f"stem{number}_lrn")(x)
         else:
-            x = run_steps(x, [step], style, f"stem{number}_" if mixed == 0 else f"after{mixed - 1}_")
+            x = run_step(x, step, style, f"stem{number}" if blocks == 0 else f"mixed{blocks - 1}_end")
     if c.classes is not None:
         x = _presets.head(x, c.classes, style, c.dropout)
     return keras.Model(images, x, name=name or preset or "inception")

@@ -65,20 +65,26 @@ def copy_weights(source: keras.Model, target: keras.Model) -> int:
     ValueError
         If a layer's partner has other weights, or none; the message names both. No weight is changed then.
     """
-    pairs = list(zip(_layers_with_weights(source), _layers_with_weights(target), strict=False))
-    for theirs, ours in pairs:
-        kinds, shapes = (type(theirs), type(ours)), [[tuple(w.shape) for w in p.weights] for p in (theirs, ours)]
-        if kinds[0] is not kinds[1] or shapes[0] != shapes[1]:
-            raise ValueError(
-                f"source and target differ: {theirs.name} is a {kinds[0].__name__} with weights of shapes {shapes[0]}, "
-                f"{ours.name} a {kinds[1].__name__} with {shapes[1]}"
-            )
-    numbers = [len(_layers_with_weights(model)) for model in (source, target)]
-    if numbers[0] != numbers[1]:
-        raise ValueError(f"source has {numbers[0]} layers with weights, target has {numbers[1]}")
+    pairs = _paired(source, target)
     for theirs, ours in pairs:
         ours.set_weights(theirs.get_weights())
     return len(pairs)
+
+
+def _paired(source: keras.Model, target: keras.Model) -> list[tuple[keras.layers.Layer, keras.layers.Layer]]:
+    """Pair the layers that have weights; refuse if a pair's kinds or shapes differ."""
+    lists = [_layers_with_weights(model) for model in (source, target)]
+    pairs = list(zip(*lists, strict=False))
+    for pair in pairs:
+        (theirs, first), (ours, second) = [(type(p).__name__, [tuple(w.shape) for w in p.weights]) for p in pair]
+        if theirs != ours or first != second:
+            raise ValueError(
+                f"source and target differ: {pair[0].name} is a {theirs} with weights of shapes {first}, "
+                f"{pair[1].name} a {ours} with {second}"
+            )
+    if len(lists[0]) != len(lists[1]):
+        raise ValueError(f"source has {len(lists[0])} layers with weights, target has {len(lists[1])}")
+    return pairs
 
 
 def _layers_with_weights(model: keras.Model) -> list[keras.layers.Layer]:
@@ -130,6 +136,7 @@ def imagenet(name: str, image: tuple[int, int, int] | None = None, head: bool = 
         If there is no such network, or the image does not suit it.
     """
     _check.choice("name", name, NAMES)
+    _check.flag("head", head)
     preset, build, theirs, _ = _SOURCES[name]
     config = replace(preset, image=preset.image if image is None else image, classes=preset.classes if head else None)
     if config.image[2] != 3:
