@@ -80,6 +80,9 @@ benchmarks: $(REFERENCE)/ready  ## speed against Keras, torch and the memory, in
 	$(QUIET) $(REFERENCE)/bin/python benchmarks/optimizers.py
 	$(QUIET) $(REFERENCE)/bin/python benchmarks/linear_regression.py
 	$(QUIET) $(REFERENCE)/bin/python benchmarks/autodiff.py
+	$(QUIET) $(REFERENCE)/bin/python benchmarks/vision.py
+	$(QUIET) $(REFERENCE)/bin/python benchmarks/recurrent.py
+	$(QUIET) $(REFERENCE)/bin/python benchmarks/transformer.py
 
 constraints: $(VENV)/ready $(REFERENCE)/ready  ## write constraints.txt from what is installed
 	@{ sed -n '/^#/p' constraints.txt; \

@@ -19,7 +19,8 @@ BELOW = {
     "autodiff": (set(), {"numpy"}),
     "regularization": ({"optimization"}, {"numpy"}),
     "evaluation": ({"optimization"}, {"numpy"}),
-    "models": ({"evaluation"}, {"numpy", "keras"}),
+    "layers": (set(), {"numpy", "keras"}),
+    "models": ({"evaluation", "layers"}, {"numpy", "keras"}),
     "plotting": (set(), {"numpy", "matplotlib", "cycler"}),
 }
 # Imported inside a function, when it is called: what only some callers need.
