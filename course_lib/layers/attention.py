@@ -347,7 +347,8 @@ class MultiHeadAttention(keras.layers.Layer):
         else:
             key, value = self.keys_and_values(x if context is None else context, start)
         if position is not None:
-            place, (keys, values) = (0, 0, position, 0), cache
+            place = ops.cast(position, "int32") * ops.convert_to_tensor([0, 0, 1, 0], "int32")
+            keys, values = cache
             key = ops.slice_update(keys, place, ops.cast(key, keys.dtype))
             value = ops.slice_update(values, place, ops.cast(value, values.dtype))
             cache = key, value

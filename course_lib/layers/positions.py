@@ -185,7 +185,9 @@ class PositionEmbedding(keras.layers.Layer):
         """
         positions = x.shape[1]
         table = ops.cast(self.table, x.dtype)
-        if isinstance(start, int) and isinstance(positions, int):  # otherwise a tensor, or not known before the run
+        # While a model is put together PyTorch has a stand-in for a length that is not known yet, on the device "meta".
+        stand_in = str(getattr(x, "device", "")) == "meta"
+        if isinstance(start, int) and isinstance(positions, int) and not stand_in:
             if start + positions > self.length:
                 raise ValueError(f"x ends at place {start + positions}; the table has {self.length}")
             return x + table[start : start + positions]

@@ -37,7 +37,8 @@ def gradients(function, arrays, weights):
                 return weighted(function(*inputs))
 
         values = [w.value for w in weights]
-        inputs, inner = jax.grad(of_all, (0, 1))([jax.numpy.asarray(a) for a in arrays], values)
+        # Compiled as one: by itself, each of its many operations would be compiled on its own.
+        inputs, inner = jax.jit(jax.grad(of_all, (0, 1)))([jax.numpy.asarray(a) for a in arrays], values)
         return [np.asarray(g) for g in (*inputs, *inner)]
     import torch
 
