@@ -43,10 +43,13 @@ class _Cell(keras.layers.Layer):
         orthogonal = keras.initializers.Orthogonal(seed=_seeds.derive(self.seed, 1))
         self.kernel = self.add_weight((inputs, columns), glorot, name="kernel")
         self.recurrent_kernel = self.add_weight((self.units, columns), orthogonal, name="recurrent_kernel")
-        self.bias = self.add_weight(self._bias_shape(columns), "zeros", name="bias")
+        self.bias = self.add_weight(self._bias_shape(columns), self._start_of_bias, name="bias")
 
     def _bias_shape(self, columns: int) -> tuple[int, ...]:
         return (columns,)
+
+    def _start_of_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        return ops.zeros(shape, dtype)
 
     def hold(self) -> None:
         """Read the weights once, for many steps, until `release`."""
@@ -190,11 +193,9 @@ class LSTMCell(_Cell):
         self.forget_bias = float(_check.finite("forget_bias", forget_bias, ndim=0))
         self.state_size = [self.units, self.units]
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the weights; `input_shape` is (batch, inputs)."""
-        super().build(input_shape)
-        zeros = ops.zeros((self.units,))
-        self.bias.assign(ops.concatenate([zeros, zeros + self.forget_bias, zeros, zeros]))
+    def _start_of_bias(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        zeros = ops.zeros((self.units,), dtype)
+        return ops.concatenate([zeros, zeros + self.forget_bias, zeros, zeros])
 
     def step(self, inputs: Any, states: list[Any], kernel: Any, recurrent_kernel: Any, bias: Any) -> Any:
         """Make one step with these weights: inputs (batch, inputs), states h and c, each (batch, units)."""
@@ -327,8 +328,8 @@ class Recurrent(keras.layers.RNN):
     Called with ``layer(sequences, initial_state=None, mask=None)``: sequences (batch, time, inputs); states as a list
     of arrays (batch, units), zeros by default; mask (batch, time), True where there is a step. Keras hands the mask of
     an ``Embedding`` or ``Masking`` layer on. A masked step changes no state and repeats the output before it; what
-    stands before the first step that counts has no meaning. To go on where a call ended, give its states as the next call's
-    initial states.
+    stands before the first step that counts has no meaning. To go on where a call ended, give its states as the next
+    call's initial states.
 
     The loop is that of ``keras.layers.RNN``. The product with the inputs stays inside: taken out of the loop, as one
     product over all steps, it was no faster on a CPU (TensorFlow, JAX), since its result is four times as wide as the

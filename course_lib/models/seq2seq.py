@@ -289,6 +289,7 @@ class Decoder(keras.layers.Layer):
             "vocabulary": vocabulary, "width": width, "kind": kind, "units": units, "layers": layers,
             "attention": attention, "dropout": dropout, "start": start, "end": end, "seed": seed,
         }  # fmt: skip
+        self.supports_masking = True  # the memory's mask comes as an input too, and ends here
         self.start, self.end = start, end
         own = {number: _seeds.derive(seed, number) for number in range(5 + layers)}
         same = {"dtype": self.dtype_policy}
@@ -341,6 +342,9 @@ class Decoder(keras.layers.Layer):
         """
         output, states, weights = self.cell.step(self.embedding(tokens), states)
         return self.scores(output), states, weights
+
+    def compute_mask(self, inputs: list[Any], previous_mask: Any) -> None:
+        """Give no mask: the loss gets the target's by ``sample_weight``."""
 
     def compute_output_shape(self, input_shape: list[tuple[Any, ...]]) -> tuple[Any, ...]:
         """Give the shape of the scores."""
