@@ -19,6 +19,14 @@ def precision(policy):
         keras.config.set_dtype_policy(before)
 
 
+def planned(build, *arguments, **options):
+    """Build a model without making its arrays, which may be large."""
+    with keras.StatelessScope(initialize_variables=False):
+        model = build(*arguments, **options)
+    keras.utils.clear_session(free_memory=False)  # or Keras makes them after all, the next time that it plans something
+    return model
+
+
 def perturb(model, seed=0):
     """Give every weight a random value, statistics of batch normalisation too, such that signals keep their size.
 

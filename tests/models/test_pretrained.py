@@ -55,6 +55,13 @@ def test_a_layer_that_several_others_need_is_copied_once():
     assert names.index("stage1_block2_2_norm") < shortcut < names.index("stage2_block1_1_conv")
 
 
+def test_an_output_on_the_way_to_another_is_copied_once():
+    x = keras.Input((3,))
+    first = keras.layers.Dense(3, name="first")(x)
+    model = keras.Model(x, [keras.layers.Dense(3, name="second")(first), first])
+    assert [layer.name for layer in pretrained._layers_with_weights(model)] == ["first", "second"]
+
+
 def test_copies_are_bit_equal_and_independent():
     source, target = perturb(resnet(SMALL)), resnet(SMALL)
     copy_weights(source, target)

@@ -17,15 +17,9 @@ from hypothesis import strategies as st
 from course_lib.evaluation.published import resnet_parameters
 from course_lib.models.pretrained import _paired, copy_weights
 from course_lib.models.resnet import PRESETS, ResNetConfig, resnet
-from tests.models.networks import close, images, perturb, precision, values
+from tests.models.networks import close, images, perturb, planned, precision, values
 
 SMALL = ResNetConfig(blocks=(2, 1), widths=(4, 8), stem="small", classes=5, image=(8, 8, 2))
-
-
-def planned(build, *arguments, **options):
-    """Build a model without making its arrays."""
-    with keras.StatelessScope(initialize_variables=False):
-        return build(*arguments, **options)
 
 
 def trainable(model):

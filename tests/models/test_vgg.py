@@ -17,15 +17,15 @@ from course_lib.autodiff.convolution import conv2d, max_pool2d
 from course_lib.evaluation.published import vgg_parameters
 from course_lib.models.pretrained import _paired, copy_weights
 from course_lib.models.vgg import PRESETS, VGGConfig, vgg
-from tests.models.networks import close, images, perturb, precision, values
+from tests.models.networks import close, images, perturb, planned, precision, values
 
 SMALL = VGGConfig(blocks=(1, 2), widths=(4, 6), hidden=(9, 8), classes=5, image=(9, 8, 2))
 
 
 @pytest.mark.parametrize(("layers", "published"), [(16, 138_357_544), (19, 143_667_240)])
 def test_counts_are_those_of_keras(layers, published):
-    with keras.StatelessScope(initialize_variables=False):
-        ours, theirs = vgg(f"vgg{layers}"), getattr(keras.applications, f"VGG{layers}")(weights=None)
+    ours = planned(vgg, f"vgg{layers}")
+    theirs = planned(getattr(keras.applications, f"VGG{layers}"), weights=None)
     assert ours.count_params() == theirs.count_params() == PRESETS[f"vgg{layers}"].parameters == published
     assert published == vgg_parameters(layers)
     assert len(ours.trainable_weights) == len(ours.weights)
@@ -40,8 +40,7 @@ def test_counts_are_those_of_keras(layers, published):
 def test_the_formula_counts_what_is_built(rows, hidden, classes, normalize, side):
     blocks, widths = zip(*rows, strict=True)
     config = VGGConfig(blocks, widths, tuple(hidden), classes, (side, 8, 2), normalize)
-    with keras.StatelessScope(initialize_variables=False):
-        model = vgg(config)
+    model = planned(vgg, config)
     assert model.count_params() == config.parameters
     assert model.output_shape[1:] == (config.features if classes is None else (classes,))
 
