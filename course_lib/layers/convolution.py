@@ -14,6 +14,7 @@ ours. What all convolutions of a network have in common is one `ConvStyle`.
 
 from __future__ import annotations
 
+import string
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 import keras
 
 from course_lib import _check
+from course_lib.layers import _seeds
 
 __all__ = [
     "PROJECTIONS", "Conv", "ConvStyle", "LocalResponseNormalization", "Pool", "basic_block", "bottleneck_block",
@@ -108,10 +110,7 @@ class ConvStyle:
 
     def kernel_initializer(self, name: str) -> keras.initializers.Initializer:
         """Make the initializer of the layer of this name, with a random stream of its own."""
-        initializer = keras.initializers.get(self.initializer)
-        if "seed" not in initializer.get_config():
-            return initializer
-        return type(initializer).from_config(initializer.get_config() | {"seed": self.own_seed(name)})
+        return _seeds.initializer(self.initializer, self.own_seed(name))
 
 
 STYLE = ConvStyle()
@@ -375,9 +374,10 @@ def inception_block(x: Any, branches: Sequence[Sequence[Step]], style: ConvStyle
     >>> [keras.Model(images, inception_block(images, b)).count_params() for b in (naive, reduced)]
     [387968, 164800]
     """
-    if len(branches) < 2:
-        raise ValueError(f"branches has {len(branches)}; an inception block needs at least 2")
-    ends = [run_steps(x, steps, style, f"{name}_{letter(i)}") for i, steps in enumerate(branches)]
+    letters = string.ascii_lowercase
+    if not 2 <= len(branches) <= len(letters):
+        raise ValueError(f"branches has {len(branches)}; an inception block has at least 2, at most {len(letters)}")
+    ends = [run_steps(x, steps, style, f"{name}_{a}") for a, steps in zip(letters, branches, strict=False)]
     return keras.layers.Concatenate(name=name)(ends)
 
 
@@ -420,11 +420,6 @@ def run_step(x: Any, step: Step, style: ConvStyle = STYLE, name: str = "step") -
     if isinstance(step, list):
         return inception_block(x, step, style, name)
     raise TypeError(f"steps holds {step!r}; each must be a Conv, a Pool or a list of branches")
-
-
-def letter(number: int) -> str:
-    """Name a branch: a, b, c, ..."""
-    return "abcdefghijklmnopqrstuvwxyz"[number]
 
 
 @keras.saving.register_keras_serializable(package="course_lib")

@@ -36,7 +36,7 @@ MUTANTS = {
         ("residual: shortcut looks at the largest of four", "MaxPooling2D(1, stride,", "MaxPooling2D(stride, stride,"),
         ("residual: zeros before the channels", "[0, filters - channels]]", "[filters - channels, 0]]"),
         ("residual: projection where none is needed", '== 1 and channels == filters:', '== 1 and channels == filters and False:'),
-        ("inception: branches one after the other", "run_steps(x, steps, style, f\"{name}_{letter(i)}\")", "run_steps(x, branches[0], style, f\"{name}_{letter(i)}\")"),
+        ("inception: branches one after the other", "run_steps(x, steps, style, f\"{name}_{a}\")", "run_steps(x, branches[0], style, f\"{name}_{a}\")"),
         ("inception: average becomes largest", 'keras.layers.AveragePooling2D if step.kind == "average"', 'keras.layers.MaxPooling2D if step.kind == "average"'),
         ("inception: pooling's stride ignored", "return layer(step.size, step.stride,", "return layer(step.size, 1,"),
         ("lrn: one neighbour too many", "<= self.size // 2  #", "<= self.size // 2 + 1  #"),
