@@ -27,6 +27,7 @@ from keras import ops
 
 from course_lib import _check
 from course_lib.layers import _seeds
+from course_lib.layers._precision import precise
 from course_lib.layers.positions import rotate
 
 __all__ = ["MultiHeadAttention", "attention", "attention_weights", "causal_mask", "padding_mask"]
@@ -86,8 +87,7 @@ def attention_weights(query: Any, key: Any, mask: Any = None, bias: Any = None) 
     if width != key.shape[-1]:
         raise ValueError(f"query has width {width} and key {key.shape[-1]}; they must be equal")
     # The query is scaled, not the scores: fewer numbers, and the product does not overflow in float16.
-    scores = ops.matmul(query * width**-0.5, ops.swapaxes(key, -1, -2))  # (batch, heads, queries, keys)
-    scores = ops.cast(scores, keras.backend.result_type(scores.dtype, "float32"))
+    scores = precise(ops.matmul(query * width**-0.5, ops.swapaxes(key, -1, -2)))  # (batch, heads, queries, keys)
     if bias is not None:
         scores = scores + ops.cast(bias, scores.dtype)
     if mask is not None:

@@ -16,6 +16,7 @@ import keras
 from keras import ops
 
 from course_lib import _check
+from course_lib.layers._precision import precise
 
 __all__ = ["NORMALIZATIONS", "LayerNorm", "RMSNorm"]
 
@@ -30,9 +31,6 @@ class _Norm(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         """Make the scale, which starts at 1."""
         self.scale = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="scale")
-
-    def _precise(self, array: Any) -> Any:
-        return ops.cast(array, keras.backend.result_type(self.compute_dtype, "float32"))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Give the input's shape."""
@@ -80,7 +78,7 @@ class LayerNorm(_Norm):
 
     def call(self, x: Any) -> Any:
         """Normalise the last axis."""
-        x, scale, shift = self._precise(x), self._precise(self.scale), self._precise(self.shift)
+        x, scale, shift = precise(x), precise(self.scale), precise(self.shift)
         centred = x - ops.mean(x, axis=-1, keepdims=True)
         variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
         return ops.cast(centred * ops.rsqrt(variance + self.epsilon) * scale + shift, self.compute_dtype)
@@ -114,7 +112,7 @@ class RMSNorm(_Norm):
 
     def call(self, x: Any) -> Any:
         """Normalise the last axis."""
-        x, scale = self._precise(x), self._precise(self.scale)
+        x, scale = precise(x), precise(self.scale)
         size = ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + self.epsilon)
         return ops.cast(x * size * scale, self.compute_dtype)
 

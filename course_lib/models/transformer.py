@@ -27,6 +27,7 @@ from keras import ops
 
 from course_lib import _check
 from course_lib.layers import _seeds
+from course_lib.layers._precision import precise
 from course_lib.layers.feed_forward import ACTIVATIONS
 from course_lib.layers.normalization import LayerNorm
 from course_lib.layers.positions import PositionEmbedding
@@ -320,8 +321,7 @@ class Transformer(keras.Model):
                 filled.append(cache)
         if self.config.has_final_norm:
             x = self.decoder_norm(x)
-        logits = ops.matmul(x, ops.transpose(ops.cast(self.embedding.embeddings, x.dtype)))
-        logits = ops.cast(logits, keras.backend.result_type(x.dtype, "float32"))
+        logits = precise(ops.matmul(x, ops.transpose(ops.cast(self.embedding.embeddings, x.dtype))))
         return logits if caches is None else (logits, filled)
 
     def empty_caches(self, context: Any, length: int) -> list[dict[str, Any]]:
