@@ -120,7 +120,19 @@ def test_saving_is_bit_equal_and_keeps_every_option(name, tmp_path):
     np.testing.assert_array_equal(numpy(loaded(list(arrays))), numpy(model(list(arrays))))
     config = loaded.get_layer("block").get_config()
     assert config == block.get_config()
-    assert {key: config[key] for key in VARIANTS[name]} == VARIANTS[name]
+    given = VARIANTS[name] | {"width": 8, "heads": 4, "hidden": 12, "dropout": 0.1, "attention_dropout": 0.2, "seed": 3}
+    assert {key: config[key] for key in given} == given
+
+
+@variants
+def test_options_reach_the_parts(name):
+    options = {"epsilon": 1e-5, "activation": "relu", "use_bias": True} | VARIANTS[name]
+    block = TransformerBlock(8, 4, 12, attention_dropout=0.2, **VARIANTS[name])
+    norms = [block.attention_norm, block.feed_forward_norm, *([block.cross_norm] if block.cross else [])]
+    attentions = [block.attention, *([block.cross_attention] if block.cross else [])]
+    assert {norm.epsilon for norm in norms} == {options["epsilon"]}
+    assert {(part.dropout, part.use_bias) for part in attentions} == {(0.2, options["use_bias"])}
+    assert (block.feed_forward.activation, block.feed_forward.use_bias) == (options["activation"], options["use_bias"])
 
 
 def test_dropout_acts_in_training_alone_on_parts_and_never_on_the_shortcut():

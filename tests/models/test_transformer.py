@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from course_lib.evaluation.costs import count_flops, count_parameters
 from course_lib.models.transformer import PRESETS, Transformer, TransformerConfig, greedy_decode, transformer
-from tests.layers.finite_differences import numpy, perturb
+from tests.layers.finite_differences import numpy
 
 SMALL = TransformerConfig(
     vocabulary=20, width=8, heads=2, hidden=12, encoder_layers=2, decoder_layers=2, length=12, dropout=0.0
@@ -29,11 +29,11 @@ variants = pytest.mark.parametrize("config", list(VARIANTS.values()), ids=list(V
 
 def drawn(config, seed=0):
     """A model whose next tokens depend on what it has read: weights far from their start, but for its shifts."""
-    model = transformer(config, seed=seed)
-    perturb(model, seed, scale=0.5)
-    for weight in model.weights:
-        if weight.path.endswith(("shift", "bias")):
-            weight.assign(0.2 * numpy(weight))
+    model, rng = transformer(config), np.random.default_rng(seed)
+    for weight in model.trainable_weights:  # all from NumPy: the next version of Keras may draw other numbers
+        small = weight.path.endswith(("shift", "bias"))
+        values = (0.1 if small else 0.6) * rng.normal(size=weight.shape)
+        weight.assign(values + weight.path.endswith("scale"))
     return model
 
 
@@ -102,7 +102,7 @@ def test_no_score_depends_on_later_tokens_or_on_padding(config):
 
 
 @variants
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1, 3])  # where what is written varies
 def test_greedy_decoding_is_the_same_with_and_without_cache(config, seed):
     model, source = drawn(config, seed), tokens(seed)["source"]
     source[0, 3:] = 0
