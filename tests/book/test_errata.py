@@ -12,6 +12,10 @@ import re
 import numpy as np
 import pytest
 from book_pages import SOURCES, code_blocks, sections_of
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPRegressor
 
 needs_documents = pytest.mark.skipif(SOURCES is None, reason="the five documents are not beside this checkout")
 
@@ -326,6 +330,21 @@ def test_a_penalty_can_make_descent_unstable() -> None:
 
     assert end(0) < 1e-8
     assert end(0.1) > 1e4
+
+
+def test_a_linear_model_beats_a_network_on_a_small_table() -> None:
+    table = load_diabetes()
+    x, y = table.data / table.data.std(axis=0), (table.target - table.target.mean()) / table.target.std()
+    for seed in range(3):
+        learn, test, target, truth = train_test_split(x, y, test_size=0.5, random_state=seed)
+        linear = LinearRegression().fit(learn, target)
+        network = MLPRegressor(
+            hidden_layer_sizes=(256, 256), early_stopping=True, n_iter_no_change=20, random_state=seed
+        ).fit(learn, target)
+        numbers = sum(weights.size for weights in network.coefs_ + network.intercepts_)
+        assert numbers > 6000 * (linear.coef_.size + 1)
+        errors = {model: np.mean((model.predict(test) - truth) ** 2) for model in (linear, network)}
+        assert errors[linear] < 0.99 * errors[network] < np.var(truth)  # both know something
 
 
 def test_a_small_model_gains_from_more_data() -> None:

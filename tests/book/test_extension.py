@@ -25,6 +25,7 @@ def book(tmp_path: Path) -> Path:
     """Make a book of one page and one chapter with the course's own configuration and extension."""
     shutil.copytree(ROOT / "book" / "_ext", tmp_path / "book" / "_ext", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "book" / "_static", tmp_path / "book" / "_static")
+    shutil.copy(ROOT / "book" / "references.bib", tmp_path / "book")  # the configuration names it
     shutil.copy(ROOT / "_config.yml", tmp_path)
     toc = {"format": "jb-book", "root": "book/index", "chapters": [{"file": CHAPTER}]}
     (tmp_path / "_toc.yml").write_text(yaml.safe_dump(toc))

@@ -33,6 +33,25 @@ TOO_WIDE = """columns => [...document.querySelectorAll('body *')].filter(element
     return element.getBoundingClientRect().right > columns + 1;
 }).map(element => element.outerHTML.slice(0, 150))"""
 
+# Text that a box hides for good: no scrolling brings it back.
+CUT_OFF = """() => {
+    const overflow = element => getComputedStyle(element).overflowX, cut = [];
+    const texts = document.createTreeWalker(document.querySelector('.bd-main'), NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+        const range = document.createRange();
+        range.selectNodeContents(texts.currentNode);
+        const text = range.getBoundingClientRect();
+        const element = texts.currentNode.parentElement;
+        if (!text.width || !element.checkVisibility() || element.closest('mjx-assistive-mml')) continue;
+        let box = element;
+        while (box && overflow(box) == 'visible') box = box.parentElement;
+        if (!box || !['hidden', 'clip'].includes(overflow(box))) continue;
+        const room = box.getBoundingClientRect();
+        if (room.width > 2 && (text.left < room.left - 1 || text.right > room.right + 1)) cut.push(range.toString());
+    }
+    return cut;
+}"""
+
 
 def check_opened(opened: Visit, name: str) -> None:
     """No error, no request off the site, every picture loaded, every formula set."""
@@ -77,6 +96,7 @@ def test_page_opens_from_a_folder_fits_and_is_accessible(
         opened.page.evaluate("() => Promise.all(document.getAnimations().map(animation => animation.finished))")
         columns = WIDTHS[width][0]
         assert opened.page.evaluate(TOO_WIDE, columns) == []
+        assert opened.page.evaluate(CUT_OFF) == []
         assert opened.page.evaluate("() => document.scrollingElement.scrollWidth") <= columns
         opened.page.evaluate(AXE)
         result = opened.page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
