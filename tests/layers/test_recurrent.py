@@ -344,6 +344,10 @@ def test_a_failed_call_leaves_the_cell_usable(kind):
         layer(numbers(3, STEPS, INPUTS), initial_state=[numbers(3, UNITS + 1)] * (2 if kind == "lstm" else 1))
     layer.cell.kernel.assign(layer.cell.kernel * 0)
     close(layer(numbers(3, STEPS, INPUTS)), layer(numbers(3, STEPS, INPUTS, seed=9)), 1e-6)
+    states = layer.cell.get_initial_state(3)  # the cell alone has the new weights too, not those of the last loop
+    layer.cell.recurrent_kernel.assign(layer.cell.recurrent_kernel * 0)
+    layer.cell.bias.assign(layer.cell.bias * 0)
+    close(layer.cell(numbers(3, INPUTS), states)[0], np.zeros((3, UNITS)), 0)
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,19 @@ def test_the_decoder_by_hand():
         np.testing.assert_allclose(found[:, t], expected, atol=2e-5)
 
 
+def test_a_deep_decoder_is_a_stack_of_keras_layers():
+    decoder, rng = perturbed(cell="lstm", layers=2).get_layer("decoder"), np.random.default_rng(1)
+    states = [rng.normal(size=(3, 4)).astype("float32") for _ in range(4)]
+    x = decoder.embedding(TARGET)
+    for n, cell in enumerate(decoder.cell.cells):
+        layer = keras.layers.LSTM(4, return_sequences=True)
+        layer.build(x.shape)
+        layer.set_weights(cell.get_weights())
+        x = layer(x, initial_state=states[2 * n : 2 * n + 2])
+    found = decoder([TARGET, np.zeros((3, 4, 4), "float32"), SOURCE != 0, *states])
+    np.testing.assert_allclose(np.asarray(found), np.asarray(decoder.scores(x)), atol=1e-5)
+
+
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("attention", [0, 5])
 @pytest.mark.parametrize("cell", CELLS)
