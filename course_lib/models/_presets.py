@@ -17,7 +17,8 @@ def resolve(config: Config | str, kind: type[Config], presets: dict[str, Config]
     if isinstance(config, str):
         return presets[_check.choice("config", config, tuple(presets))], config
     if not isinstance(config, kind):
-        raise TypeError(f"config is of type {type(config).__name__}; it must be of type {kind.__name__} or a preset's name")
+        wanted = f"of type {kind.__name__} or a preset's name"
+        raise TypeError(f"config is of type {type(config).__name__}; it must be {wanted}")
     return config, None
 
 
