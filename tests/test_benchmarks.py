@@ -15,6 +15,14 @@ ROOT = Path(__file__).parents[1]
     [
         ("optimizers.py", ["--sizes", "1000", "--optimizers", "sgd,adam", "--libraries", "numpy"], "adam"),
         ("autodiff.py", ["--networks", "16-16-10", "--batch", "8", "--libraries", "numpy"], "`autodiff`"),
+        ("vision.py", ["--side", "8", "--batch", "2", "--libraries", "keras-tensorflow"], "tensorflow"),
+        ("recurrent.py", ["--shapes", "4-5-3-4", "--libraries", "keras-tensorflow"], "keras-tensorflow"),
+        (
+            "transformer.py",
+            ["--layers", "1", "--width", "8", "--heads", "2", "--length", "4", "--batch", "2"]
+            + ["--libraries", "keras-tensorflow"],
+            "tensorflow",
+        ),
         ("linear_regression.py", ["--batches", "1000", "--libraries", "numpy"], "`minimize`"),
     ],
 )

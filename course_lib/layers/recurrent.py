@@ -332,8 +332,8 @@ class Recurrent(keras.layers.RNN):
     call's initial states.
 
     The loop is that of ``keras.layers.RNN``. The product with the inputs stays inside: taken out of the loop, as one
-    product over all steps, it was no faster on a CPU (TensorFlow, JAX), since its result is four times as wide as the
-    state, and leaves the cache before the loop reads it.
+    product over all steps, it was mostly slower on a CPU (TensorFlow, JAX), since its result is four times as wide as
+    the state, and leaves the cache before the loop reads it.
 
     Returns outputs (batch, time, units) or (batch, units); with `return_state` a list: the outputs and each state.
 
