@@ -234,6 +234,14 @@ def test_layers_are_named_after_their_block():
     }  # fmt: skip
 
 
+def test_sizes_of_kernels_and_of_bottlenecks():
+    x = keras.Input((8, 8, 4))
+    row = keras.Model(x, conv_norm(x, 5, (1, 3), name="c")).get_layer("c_conv")
+    assert row.kernel.shape == (1, 3, 4, 5)
+    assert bottleneck_block(x, 3, 2).shape == (None, 4, 4, 12)
+    assert basic_block(x, 3, 2).shape == (None, 4, 4, 3)
+
+
 def test_a_shortcut_of_the_right_shape_is_the_input_itself():
     x = keras.Input((8, 8, 4))
     assert shortcut(x, 4) is x

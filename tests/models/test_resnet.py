@@ -192,7 +192,7 @@ def test_the_summary_names_each_block():
     ("options", "text"),
     [
         ({"blocks": (2, 0)}, r"blocks is \(2, 0\); it must be a tuple of whole numbers of at least 1"),
-        ({"blocks": ()}, r"blocks is \(\)"),
+        ({"blocks": ()}, r"blocks is \(\); it must be a tuple"),
         ({"blocks": 3}, "blocks is 3"),
         ({"widths": (4, 8.5)}, r"widths is \(4, 8.5\)"),
         ({"widths": "48"}, "widths is '48'"),
