@@ -19,8 +19,7 @@ ROOT = Path(__file__).parents[1]
         ("recurrent.py", ["--shapes", "4-5-3-4", "--libraries", "keras-tensorflow"], "keras-tensorflow"),
         (
             "transformer.py",
-            ["--layers", "1", "--width", "8", "--heads", "2", "--length", "4", "--batch", "2"]
-            + ["--libraries", "keras-tensorflow"],
+            "--layers 1 --width 8 --heads 2 --length 4 --batch 2 --libraries keras-tensorflow".split(),
             "tensorflow",
         ),
         ("linear_regression.py", ["--batches", "1000", "--libraries", "numpy"], "`minimize`"),
