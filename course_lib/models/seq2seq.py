@@ -23,7 +23,16 @@ from course_lib.layers.recurrent import Recurrent
 from course_lib.models import _presets
 from course_lib.models.rnn import CELLS, cell, cell_parameters
 
-__all__ = ["PADDING", "PRESETS", "AdditiveAttention", "Decoder", "Seq2SeqConfig", "greedy", "seq2seq", "shift_right"]
+__all__ = [
+    "PADDING",
+    "PRESETS",
+    "AdditiveAttention",
+    "Decoder",
+    "Seq2SeqConfig",
+    "greedy_decode",
+    "seq2seq",
+    "shift_right",
+]
 
 PADDING = 0  # the token that fills sequences up to one length
 
@@ -373,7 +382,7 @@ def seq2seq(config: Seq2SeqConfig | str, name: str | None = None, seed: int | No
         Takes a list of source tokens (batch, time) and target tokens (batch, steps) that begin with the start, as
         `shift_right` makes them; gives scores (batch, steps, target_vocabulary) of each next token. Not compiled. Give
         the loss ``sample_weight`` of shape (batch, steps), 0 where the target is filled up. Its layers ``encoder`` and
-        ``decoder`` are what `greedy` uses.
+        ``decoder`` are what `greedy_decode` uses.
 
     Raises
     ------
@@ -450,7 +459,7 @@ def shift_right(target: Any, start: int = 1) -> np.ndarray:
     return np.concatenate([np.full((len(target), 1), start, np.int32), target[:, :-1]], axis=1)
 
 
-def greedy(model: keras.Model, source: Any, steps: int, return_weights: bool = False) -> Any:
+def greedy_decode(model: keras.Model, source: Any, length: int, return_weights: bool = False) -> Any:
     """Write the most probable token again and again.
 
     Parameters
@@ -459,35 +468,35 @@ def greedy(model: keras.Model, source: Any, steps: int, return_weights: bool = F
         What `seq2seq` built, trained.
     source : array_like of int, shape (batch, time)
         Source tokens, filled up with 0.
-    steps : int
+    length : int
         Tokens to write at most, the end included.
     return_weights : bool
         Give what the attention looked at too.
 
     Returns
     -------
-    tokens : numpy.ndarray of int32, shape (batch, steps)
+    tokens : numpy.ndarray of int32, shape (batch, length)
         What was written, the end token included, 0 after it.
-    weights : numpy.ndarray, shape (batch, steps, time)
+    weights : numpy.ndarray, shape (batch, length, time)
         With `return_weights`: the attention's weights at each step that was made, 0 elsewhere.
 
     Raises
     ------
     ValueError
-        If `steps` is below 1, or weights are asked for and the model has no attention.
+        If `length` is below 1, or weights are asked for and the model has no attention.
     """
     encoder, decoder = model.get_layer("encoder"), model.get_layer("decoder")
-    steps = _check.count("steps", steps)
+    length = _check.count("length", length)
     if _check.flag("return_weights", return_weights) and decoder.cell.attention is None:
         raise ValueError("return_weights is True; it must be False for a model without attention")
     source = np.asarray(source, np.int32)
-    written = np.full((len(source), steps), PADDING, np.int32)
+    written = np.full((len(source), length), PADDING, np.int32)
     looked = np.zeros((*written.shape, source.shape[1]), np.float32)
     last, open_ = np.full(len(source), decoder.start, np.int32), np.ones(len(source), bool)
     memory, mask, *states = encoder(source, training=False)
     decoder.cell.hold(memory, mask)
     try:
-        for t in range(steps):
+        for t in range(length):
             scores, states, weights = decoder.step(ops.convert_to_tensor(last), states)
             last = np.where(open_, ops.convert_to_numpy(ops.argmax(scores, axis=-1)), PADDING).astype(np.int32)
             written[:, t] = last

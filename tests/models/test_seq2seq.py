@@ -17,7 +17,7 @@ from course_lib.models.seq2seq import (
     AdditiveAttention,
     Decoder,
     Seq2SeqConfig,
-    greedy,
+    greedy_decode,
     seq2seq,
     shift_right,
 )  # fmt: skip
@@ -131,7 +131,7 @@ def test_fillings_and_the_future_change_nothing(cell, attention, bidirectional):
 def test_decoding_is_teacher_forcing_with_its_own_words(cell, attention):
     for seed in range(3):
         model = perturbed(seed, 1.5, cell=cell, attention=attention, bidirectional=True, layers=2)
-        written = greedy(model, SOURCE, steps=6)
+        written = greedy_decode(model, SOURCE, length=6)
         again = call(model, target=shift_right(written)).argmax(-1)
         for row, words in zip(written, again, strict=True):
             ends = np.flatnonzero(row == 2)
@@ -145,13 +145,13 @@ def test_each_sequence_ends_on_its_own():
     decoder = model.get_layer("decoder")
     decoder.scores.kernel.assign(decoder.scores.kernel * 0)
     decoder.scores.bias.assign(np.eye(7)[2])  # the end at once
-    assert greedy(model, SOURCE, 4).tolist() == [[2, 0, 0, 0]] * 3
+    assert greedy_decode(model, SOURCE, 4).tolist() == [[2, 0, 0, 0]] * 3
     decoder.scores.bias.assign(np.eye(7)[5])  # never
-    assert greedy(model, SOURCE, 4).tolist() == [[5] * 4] * 3
+    assert greedy_decode(model, SOURCE, 4).tolist() == [[5] * 4] * 3
 
 
 def test_weights_of_the_attention_are_shares_of_the_source():
-    written, weights = greedy(perturbed(attention=5, bidirectional=True), SOURCE, 3, return_weights=True)
+    written, weights = greedy_decode(perturbed(attention=5, bidirectional=True), SOURCE, 3, return_weights=True)
     assert weights.shape == (3, 3, 4)
     made = np.arange(3) < np.array([(row != 0).sum() for row in written]).max()
     np.testing.assert_allclose(weights[:, made].sum(-1), 1, atol=1e-6)
@@ -167,7 +167,7 @@ def test_saved_and_loaded_is_bit_equal(options, tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(call(again), call(model))
-    np.testing.assert_array_equal(greedy(again, SOURCE, 5), greedy(model, SOURCE, 5))
+    np.testing.assert_array_equal(greedy_decode(again, SOURCE, 5), greedy_decode(model, SOURCE, 5))
     decoder = again.get_layer("decoder")
     assert (decoder.start, decoder.end) == (1, options.get("end", 2))
     assert isinstance(decoder, Decoder)
@@ -199,7 +199,7 @@ def test_it_learns_to_reverse():
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(0.02), loss)
     model.fit([source[:448], shift_right(target[:448])], target[:448], batch_size=32, epochs=12, verbose=0)
-    assert (greedy(model, source[448:], 6)[:, :5] == target[448:]).all(axis=1).mean() > 0.9
+    assert (greedy_decode(model, source[448:], 6)[:, :5] == target[448:]).all(axis=1).mean() > 0.9
 
 
 @pytest.mark.parametrize(
@@ -227,10 +227,10 @@ def test_bad_configurations_are_named(options, error, text):
 def test_bad_calls_are_named():
     with pytest.raises(TypeError, match=r"config is .*dict"):
         seq2seq(SMALL)
-    with pytest.raises(ValueError, match="steps is 0"):
-        greedy(perturbed(), SOURCE, 0)
+    with pytest.raises(ValueError, match="length is 0"):
+        greedy_decode(perturbed(), SOURCE, 0)
     with pytest.raises(ValueError, match="return_weights is True; it must be False for a model without attention"):
-        greedy(perturbed(), SOURCE, 2, return_weights=True)
+        greedy_decode(perturbed(), SOURCE, 2, return_weights=True)
     with pytest.raises(ValueError, match=r"target has shape \(2,\)"):
         shift_right([1, 2])
     with pytest.raises(ValueError, match="units is 0"):

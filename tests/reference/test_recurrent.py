@@ -31,7 +31,7 @@ def work(given):
 
     from course_lib.layers.recurrent import GRUCell, LSTMCell, Recurrent, RNNCell
     from course_lib.models.rnn import RNNConfig, rnn
-    from course_lib.models.seq2seq import Seq2SeqConfig, greedy, seq2seq
+    from course_lib.models.seq2seq import Seq2SeqConfig, greedy_decode, seq2seq
 
     cells = {"rnn": RNNCell, "lstm": LSTMCell, "gru": GRUCell}
     result = {"backend": keras.backend.backend()}
@@ -59,7 +59,7 @@ def work(given):
         rng = np.random.default_rng(0)
         model.set_weights([rng.normal(size=w.shape) for w in model.weights])
         source = TOKENS.astype("int32")
-        keep(f"seq2seq {attention}", [model([source, TARGET.astype("int32")]), greedy(model, source, 5)])
+        keep(f"seq2seq {attention}", [model([source, TARGET.astype("int32")]), greedy_decode(model, source, 5)])
         model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         losses = [model.train_on_batch([source, TARGET.astype("int32")], TARGET) for _ in range(3)]
         keep(f"trained {attention}", [np.array(losses), model([source, TARGET.astype("int32")])])
