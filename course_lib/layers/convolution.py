@@ -18,7 +18,7 @@ import string
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 
@@ -317,8 +317,15 @@ def shortcut(
 # --- Inception blocks ------------------------------------------------------------------------------------------------
 
 
-class Conv(NamedTuple):
-    """One convolution of a branch: `conv_norm`'s arguments."""
+@dataclass(frozen=True)
+class Conv:
+    """One convolution of a branch.
+
+    Attributes
+    ----------
+    filters, size, stride, padding
+        As `conv_norm` takes them.
+    """
 
     filters: int
     size: int | tuple[int, int] = 1
@@ -326,8 +333,19 @@ class Conv(NamedTuple):
     padding: str | int = "same"
 
 
-class Pool(NamedTuple):
-    """One pooling of a branch; an average leaves out what lies outside the image."""
+@dataclass(frozen=True)
+class Pool:
+    """One pooling of a branch; an average leaves out what lies outside the image.
+
+    Attributes
+    ----------
+    kind : {"average", "max"}
+        What is taken of each window.
+    size, stride : int
+        Side of the window, and how far it moves.
+    padding : {"same", "valid"}
+        Whether windows may reach over the edge.
+    """
 
     kind: str
     size: int = 3

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -163,7 +163,7 @@ def _scaled(steps: Sequence[Any], width: float) -> list[Any]:
     result: list[Any] = []
     for step in steps:
         if isinstance(step, Conv):
-            result.append(step._replace(filters=max(1, round(width * step.filters))))
+            result.append(replace(step, filters=max(1, round(width * step.filters))))
         else:
             result.append([_scaled(branch, width) for branch in step] if isinstance(step, list) else step)
     return result
