@@ -123,6 +123,7 @@ def test_a_plain_network_lacks_the_shortcuts_and_nothing_else():
     }  # fmt: skip
     zeros = replace(SMALL, projection="zeros")
     assert zeros.parameters == replace(zeros, shortcuts=False).parameters == plain.count_params()
+    assert replace(SMALL, shortcuts=False).parameters == plain.count_params() < SMALL.parameters
 
 
 def test_a_shortcut_carries_the_input_where_the_block_says_nothing():
