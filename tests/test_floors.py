@@ -20,13 +20,19 @@ BELOW = {
     "regularization": ({"optimization"}, {"numpy"}),
     "evaluation": ({"optimization"}, {"numpy"}),
     "layers": (set(), {"numpy", "keras"}),
-    "models": ({"evaluation", "layers"}, {"numpy", "keras"}),
+    "data": (set(), {"numpy"}),
+    "text": ({"data"}, {"numpy", "tokenizers"}),
+    "models": ({"evaluation", "layers", "text"}, {"numpy", "keras"}),
+    "training": ({"data", "evaluation", "layers", "models", "optimization", "text"}, {"numpy", "keras"}),
     "plotting": (set(), {"numpy", "matplotlib", "cycler"}),
 }
 # Imported inside a function, when it is called: what only some callers need.
 LAZY = {
     "runtime": {"keras", "tensorflow", "jax", "torch"},
     "evaluation": {"keras", "tensorflow"},
+    "data": {"tensorflow"},
+    "models": {"h5py", "safetensors"},
+    "training": {"tensorflow", "jax", "torch"},
     "plotting": {"IPython"},
 }
 
