@@ -34,6 +34,9 @@ __all__ = ["MultiHeadAttention", "attention", "attention_weights", "causal_mask"
 
 # What masked scores are lowered by. Exp of it is 0 beside any other score, and unlike minus infinity it makes no NaN.
 FAR_BELOW = -1e30
+# On PyTorch one routine that keeps no weights is faster than the products and the softmax one by one; in a graph of
+# TensorFlow or JAX the compiler joins them, and Keras' `dot_product_attention` is a third slower there.
+FUSED = keras.backend.backend() == "torch"
 
 
 def attention(query: Any, key: Any, value: Any, mask: Any = None, bias: Any = None) -> tuple[Any, Any]:
@@ -99,6 +102,20 @@ def attention_weights(query: Any, key: Any, mask: Any = None, bias: Any = None) 
         may_look = ops.any(mask, axis=-1, keepdims=True)  # (batch, heads, queries, 1)
         weights = weights * ops.cast(may_look, weights.dtype)
     return ops.cast(weights, query.dtype)
+
+
+def _fused(query: Any, key: Any, value: Any, mask: Any) -> Any:
+    """Give the output of `attention` by Keras' own routine."""
+
+    def turn(array: Any) -> Any:  # Keras has heads behind positions
+        return ops.transpose(array, (0, 2, 1, 3))
+
+    if mask is None:
+        return turn(ops.dot_product_attention(turn(query), turn(key), turn(value)))
+    mask = ops.cast(mask, "bool")
+    mask = ops.reshape(mask, (1,) * (4 - len(mask.shape)) + tuple(ops.shape(mask)))
+    output = turn(ops.dot_product_attention(turn(query), turn(key), turn(value), mask=mask))
+    return output * ops.cast(ops.any(mask, axis=-1, keepdims=True), output.dtype)  # 0 for who may look nowhere
 
 
 def causal_mask(queries: Any, keys: Any = None, start: Any = None) -> Any:
@@ -359,8 +376,12 @@ class MultiHeadAttention(keras.layers.Layer):
         groups = self.heads // self.key_value_heads
         if groups > 1:
             key, value = ops.repeat(key, groups, axis=1), ops.repeat(value, groups, axis=1)
-        weights = attention_weights(query, key, mask, bias)
-        mixed = ops.matmul(self.drop(weights, training=training), value)  # (batch, heads, queries, head_width)
+        weights = None
+        if FUSED and bias is None and not return_weights and not (self.dropout and training):
+            mixed = _fused(query, key, value, mask)
+        else:
+            weights = attention_weights(query, key, mask, bias)
+            mixed = ops.matmul(self.drop(weights, training=training), value)  # (batch, heads, queries, head_width)
         mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, queries, self.width))
         results = [self.to_output(mixed)]
         if return_weights:

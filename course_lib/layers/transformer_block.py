@@ -201,20 +201,28 @@ class TransformerBlock(keras.layers.Layer):
         weights: dict[str, Any] = {}
         filled = dict(cache or {})
 
+        def take(kind: str, results: Any, with_cache: bool) -> Any:
+            """Put weights and cache where they belong, and give the output."""
+            output, *rest = results if return_weights or with_cache else (results,)
+            if return_weights:
+                weights[kind] = rest.pop(0)
+            if with_cache:
+                (filled[kind],) = rest
+            return output
+
         def look_inside(y: Any) -> Any:
             options = {"cache": cache["self"], "position": position} if cache is not None else {"causal": self.causal}
-            output, weights["self"], *rest = self.attention(
-                y, mask=mask, bias=bias, return_weights=True, training=training, **options
+            results = self.attention(
+                y, mask=mask, bias=bias, return_weights=return_weights, training=training, **options
             )
-            filled.update(zip(["self"], rest, strict=False))
-            return output
+            return take("self", results, cache is not None)
 
         def look_across(y: Any) -> Any:
             options = {"cache": cache["cross"]} if known else {"context": context}
-            output, weights["cross"], *_ = self.cross_attention(
-                y, mask=context_mask, return_weights=True, training=training, **options
+            results = self.cross_attention(
+                y, mask=context_mask, return_weights=return_weights, training=training, **options
             )
-            return output
+            return take("cross", results, known)
 
         x = self._beside_shortcut(x, look_inside, self.attention_norm, training)
         if self.cross:
