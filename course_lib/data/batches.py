@@ -83,7 +83,7 @@ class Batches:
         self.examples = int(sizes.pop() or 0)
         if self.examples < (batch_size if drop_remainder else 1):
             raise ValueError(
-                f"batch_size is {batch_size} and arrays hold {self.examples} examples; they must fill at least one batch"
+                f"batch_size is {batch_size}; the {self.examples} examples of arrays do not fill one batch"
             )
         self._last: tuple[int, np.ndarray] | None = None
 
