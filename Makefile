@@ -76,13 +76,11 @@ stamp: $(VENV)/ready  ## write the course's address (_config.yml) into every cha
 mutants: $(VENV)/ready  ## break each rule once: the tests must notice
 	$(ONE_THREAD) $(BIN)/python tests/mutants
 
-benchmarks: $(REFERENCE)/ready  ## speed against Keras, torch and the memory, in one run
-	$(QUIET) $(REFERENCE)/bin/python benchmarks/optimizers.py
-	$(QUIET) $(REFERENCE)/bin/python benchmarks/linear_regression.py
-	$(QUIET) $(REFERENCE)/bin/python benchmarks/autodiff.py
-	$(QUIET) $(REFERENCE)/bin/python benchmarks/vision.py
-	$(QUIET) $(REFERENCE)/bin/python benchmarks/recurrent.py
-	$(QUIET) $(REFERENCE)/bin/python benchmarks/transformer.py
+benchmarks: $(REFERENCE)/ready  ## speed against Keras, torch and others; the tables that book/results.md shows (ONLY="vision bert")
+	@mkdir -p _build benchmarks/results
+	@for name in $(or $(ONLY),$(basename $(notdir $(wildcard benchmarks/[a-z]*.py)))); do echo "== $$name"; \
+		$(QUIET) $(REFERENCE)/bin/python benchmarks/$$name.py > _build/$$name.md && mv _build/$$name.md benchmarks/results/ \
+		|| exit 1; done
 
 constraints: $(VENV)/ready $(REFERENCE)/ready  ## write constraints.txt from what is installed
 	@{ sed -n '/^#/p' constraints.txt; \
