@@ -74,6 +74,10 @@ class _Cell(keras.layers.Layer):
         """Make one step with these weights: the cell's equations."""
         raise NotImplementedError
 
+    def product(self, inputs: Any, kernel: Any) -> Any:
+        """Multiply the inputs by their kernel; without one they were multiplied before, all steps at once."""
+        return inputs if kernel is None else ops.matmul(inputs, kernel)
+
     def get_initial_state(self, batch_size: Any = None) -> list[Any]:
         """Give the states before the first step: zeros, one array (batch, units) a state."""
         sizes = [self.state_size] if isinstance(self.state_size, int) else self.state_size
@@ -131,7 +135,7 @@ class RNNCell(_Cell):
     def step(self, inputs: Any, states: list[Any], kernel: Any, recurrent_kernel: Any, bias: Any) -> Any:
         """Make one step with these weights: inputs (batch, inputs), one state (batch, units)."""
         (h,) = states
-        h = ops.tanh(ops.matmul(inputs, kernel) + ops.matmul(h, recurrent_kernel) + bias)
+        h = ops.tanh(self.product(inputs, kernel) + ops.matmul(h, recurrent_kernel) + bias)
         return h, [h]
 
 
@@ -200,7 +204,7 @@ class LSTMCell(_Cell):
     def step(self, inputs: Any, states: list[Any], kernel: Any, recurrent_kernel: Any, bias: Any) -> Any:
         """Make one step with these weights: inputs (batch, inputs), states h and c, each (batch, units)."""
         h, c = states
-        z = ops.matmul(inputs, kernel) + ops.matmul(h, recurrent_kernel) + bias
+        z = self.product(inputs, kernel) + ops.matmul(h, recurrent_kernel) + bias
         i, f, g, o = ops.split(z, 4, axis=-1)
         c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
         h = ops.sigmoid(o) * ops.tanh(c)
@@ -276,7 +280,7 @@ class GRUCell(_Cell):
         """Make one step with these weights: inputs (batch, inputs), one state (batch, units)."""
         (h,) = states
         bias, state_bias = (bias[0], bias[1]) if self.reset_after else (bias, None)
-        xz, xr, xn = ops.split(ops.matmul(inputs, kernel) + bias, 3, axis=-1)
+        xz, xr, xn = ops.split(self.product(inputs, kernel) + bias, 3, axis=-1)
         if self.reset_after:
             hz, hr, hn = ops.split(ops.matmul(h, recurrent_kernel) + state_bias, 3, axis=-1)
             z, r = ops.sigmoid(xz + hz), ops.sigmoid(xr + hr)
@@ -383,11 +387,24 @@ class Recurrent(keras.layers.RNN):
             return super().inner_loop(sequences, initial_state, mask, training=training)
         self.cell.hold()
         try:
+            # PyTorch has no graph: each step costs what Python does around it, and Keras' loop does much.
+            if keras.backend.backend() == "torch" and mask is None:
+                return self._plain_loop(sequences, initial_state)
             last, outputs, states = super().inner_loop(sequences, initial_state, mask, training=training)
         finally:
             self.cell.release()
         # The first state of our cells is their output. With every step masked, Keras' last output differs by backend.
         return last if self.zero_output_for_mask else states[0], outputs, states
+
+    def _plain_loop(self, sequences: Any, states: list[Any]) -> Any:
+        """Make one step after the other: the last output, all outputs, the states."""
+        kernel, *rest = self.cell._held
+        steps, outputs = ops.unstack(self.cell.product(sequences, kernel), axis=1), []
+        for inputs in reversed(steps) if self.go_backwards else steps:
+            output, states = self.cell.step(inputs, states, None, *rest)
+            outputs.append(output)
+        every = ops.stack(outputs if self.return_sequences else outputs[-1:], axis=1)
+        return outputs[-1], every, states
 
     def compute_mask(self, inputs: Any, mask: Any) -> Any:
         """Give the mask of the outputs, which `go_backwards` turns round with them."""

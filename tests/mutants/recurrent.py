@@ -10,7 +10,7 @@ TESTS = {
 MUTANTS = {
     "course_lib/layers/recurrent.py": [
         ("rnn cell: no bias", "ops.matmul(h, recurrent_kernel) + bias)\n        return h, [h]", "ops.matmul(h, recurrent_kernel))\n        return h, [h]"),
-        ("rnn cell: no tanh", "h = ops.tanh(ops.matmul(inputs, kernel)", "h = (ops.matmul(inputs, kernel)"),
+        ("rnn cell: no tanh", "h = ops.tanh(self.product(inputs, kernel)", "h = (self.product(inputs, kernel)"),
         ("lstm: gates in the order f i g o", "i, f, g, o = ops.split(z, 4, axis=-1)", "f, i, g, o = ops.split(z, 4, axis=-1)"),
         ("lstm: gates in the order i f o g", "i, f, g, o = ops.split(z, 4, axis=-1)", "i, f, o, g = ops.split(z, 4, axis=-1)"),
         ("lstm: memory is overwritten", "c = ops.sigmoid(f) * c + ops.sigmoid(i)", "c = (1 - ops.sigmoid(i)) * c + ops.sigmoid(i)"),
@@ -19,7 +19,7 @@ MUTANTS = {
         ("lstm: forget bias at the input gate", "[zeros, zeros + self.forget_bias, zeros, zeros]", "[zeros + self.forget_bias, zeros, zeros, zeros]"),
         ("lstm: forget bias is forgotten in the config", '"forget_bias": self.forget_bias}', '"forget_bias": 1.0}'),
         ("gru: z and 1 - z change places", "h = z * h + (1 - z) * n", "h = (1 - z) * h + z * n"),
-        ("gru: gates in the order r z n", "xz, xr, xn = ops.split(ops.matmul(inputs, kernel) + bias, 3, axis=-1)", "xr, xz, xn = ops.split(ops.matmul(inputs, kernel) + bias, 3, axis=-1)"),
+        ("gru: gates in the order r z n", "xz, xr, xn = ops.split(self.product(inputs, kernel) + bias, 3, axis=-1)", "xr, xz, xn = ops.split(self.product(inputs, kernel) + bias, 3, axis=-1)"),
         ("gru: reset forgets the state's bias", "hz, hr, hn = ops.split(ops.matmul(h, recurrent_kernel) + state_bias, 3, axis=-1)", "hz, hr, hn = ops.split(ops.matmul(h, recurrent_kernel), 3, axis=-1)"),
         ("gru: reset after does not reset", "n = ops.tanh(xn + r * hn)", "n = ops.tanh(xn + hn)"),
         ("gru: reset before acts after", "ops.matmul(r * h, candidate)", "r * ops.matmul(h, candidate)"),
