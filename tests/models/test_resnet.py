@@ -36,7 +36,11 @@ def test_counts_are_those_of_keras(layers):
 
 
 def test_counts_are_the_published_ones():
-    """As Keras counts, and without moving statistics and biases of convolutions, as the papers and torchvision do."""
+    """As Keras counts, and without moving statistics and biases of convolutions, as the papers and torchvision do.
+
+    Looked up: ``num_params`` of the weights in torchvision/models/resnet.py for 18 to 152; the paper's table 6, in
+    millions, for CIFAR-10: 0.27, 0.46, 0.85 and 1.7.
+    """
     assert PRESETS["resnet50"].parameters == 25_636_712
     assert PRESETS["resnet101"].parameters == 44_707_176
     assert PRESETS["resnet152"].parameters == 60_419_944
