@@ -80,7 +80,7 @@ def tied_names(model: Any) -> dict[str, str]:
 def _backbone(model: Bert) -> dict[str, tuple[Any, bool]]:
     names: dict[str, tuple[Any, bool]] = {
         "embeddings.word_embeddings.weight": (model.token_embedding.embeddings, False),
-        "embeddings.position_embeddings.weight": (model.positions.table, False),
+        "embeddings.position_embeddings.weight": (model.position_table, False),
         "embeddings.token_type_embeddings.weight": (model.segment_embedding.embeddings, False),
     }
     names |= _layer("embeddings.LayerNorm", model.embedding_norm)

@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import keras
+import numpy as np
 from keras import ops
 
 from course_lib import _check
@@ -197,9 +198,7 @@ class Bert(keras.Model):
 
         self.token_embedding = table(config.vocabulary, "token_embedding", 0)
         self.segment_embedding = table(config.segments, "segment_embedding", 1)
-        self.positions = PositionEmbedding(
-            config.places, initializer=START, seed=_seeds.derive(seed, 2), dtype=policy, name="positions"
-        )
+        self.positions = self._make_positions(start(2))
         self.embedding_norm = LayerNorm(config.epsilon, dtype=policy, name="embedding_norm")
         self.drop = keras.layers.Dropout(config.dropout, seed=_seeds.derive(seed, 3), dtype=policy, name="dropout")
         self.blocks = [
@@ -252,6 +251,8 @@ class Bert(keras.Model):
 
         Raises
         ------
+        TypeError
+            If tokens are not whole numbers.
         ValueError
             If tokens are missing, an input has an unknown name or the wrong shape, or there are more positions than
             `config.length`.
@@ -332,16 +333,25 @@ class Bert(keras.Model):
             Where a block may look.
         """
         tokens, segments, mask = self._read(inputs)
-        x = self.token_embedding(tokens)
-        if segments is None:  # the first row everywhere, without looking it up everywhere
-            x = x + ops.cast(self.segment_embedding.embeddings[0], x.dtype)
-        else:
-            x = x + self.segment_embedding(segments)
+        # Without segments one row serves all positions, and is looked up once.
+        x = self.token_embedding(tokens) + self.segment_embedding(
+            np.zeros((1, 1), "int32") if segments is None else segments
+        )
         x = self.embedding_norm(self._add_positions(x, tokens))
         return self.drop(x, training=training), None if mask is None else mask[:, None, None, :]
 
+    def _make_positions(self, initializer: Any) -> Any:
+        return PositionEmbedding(
+            self.config.length, initializer=START, seed=initializer.seed, dtype=self.dtype_policy, name="positions"
+        )
+
     def _add_positions(self, x: Any, tokens: Any) -> Any:
         return self.positions(x)
+
+    @property
+    def position_table(self) -> Any:
+        """The weights, shape (places, width), that say which place a row stands at."""
+        return self.positions.table
 
     def _read(self, inputs: Any) -> tuple[Any, Any, Any]:
         """Check the inputs; give tokens, segments or None, and the mask (batch, positions) or None."""
@@ -351,6 +361,10 @@ class Bert(keras.Model):
             fault = f"has {', '.join(map(repr, unknown))}" if unknown else "has no 'tokens'"
             raise ValueError(f"inputs {fault}; it takes 'tokens', and perhaps 'segments' and 'mask'")
         tokens = ops.convert_to_tensor(given["tokens"])
+        if "int" not in keras.backend.standardize_dtype(tokens.dtype):
+            raise TypeError(
+                f"tokens has dtype {keras.backend.standardize_dtype(tokens.dtype)}; it must hold whole numbers"
+            )
         if len(tokens.shape) != 2:
             raise ValueError(f"tokens has shape {tuple(tokens.shape)}; it must be (batch, positions)")
         if tokens.shape[1] is not None and not _stand_in(tokens) and tokens.shape[1] > self.config.length:

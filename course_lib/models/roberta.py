@@ -135,6 +135,15 @@ class Roberta(Bert):
     config_type: ClassVar[type[BertConfig]] = RobertaConfig
     config: RobertaConfig
 
+    def _make_positions(self, initializer: Any) -> Any:
+        return keras.layers.Embedding(
+            self.config.places, self.config.width, initializer, dtype=self.dtype_policy, name="positions"
+        )
+
     def _add_positions(self, x: Any, tokens: Any) -> Any:
-        table = ops.cast(self.positions.table, x.dtype)
-        return x + ops.take(table, places_of(tokens, self.config.padding), axis=0)
+        return x + self.positions(places_of(tokens, self.config.padding))
+
+    @property
+    def position_table(self) -> Any:
+        """The weights, shape (places, width), that say which place a row stands at."""
+        return self.positions.embeddings
