@@ -41,6 +41,7 @@ __all__ = ["train"]
 
 # What may differ between a checkpoint's recipe and the one that takes it up: nothing that changes weights or the log.
 FREE = ("progress", "checkpoint_every")
+PART = r"\['([^']*)'\]"  # of a path in a tree
 
 
 def train(
@@ -81,7 +82,8 @@ def train(
     metrics : sequence
         As ``model.compile`` takes them.
     folder : str or Path, optional
-        Where checkpoints and log are kept, and looked for. One folder belongs to one run.
+        Where checkpoints and log are kept, and looked for. One folder belongs to one run: the weights that `model`
+        comes with count for nothing where there is a checkpoint.
     weight : callable, optional
         From a batch to the number of things over which its loss is a mean: masked positions, for example,
         ``lambda batch: (batch["labels"] != -100).sum()``. By default the number of rows. See the notes.
@@ -300,10 +302,13 @@ def _describe(model: keras.Model) -> dict[str, Any]:
     except (NotImplementedError, TypeError, ValueError):  # a subclass without get_config: its variables must do
         settings = {}
     for path, value in leaves(settings.get("config", {})):
-        found[f"config{_unnumbered(path)}"] = _unnumbered(value) if isinstance(value, str) else value
+        name = _unnumbered(".".join(re.findall(r"\w+", path)))
+        # How large the batch was with which the model was built is no part of it.
+        if not re.search(r"\b(build_config|build_input_shape|batch_shape)\b", name):
+            found[name.replace(".config.", ".")] = _unnumbered(value) if isinstance(value, str) else value
     for number, variable in enumerate(model.variables):
-        name = f"{_unnumbered(variable.path)} {tuple(variable.shape)}"
-        found[f"variable {number}"] = name + ("" if variable.trainable else ", fixed")
+        kind = "" if variable.trainable else ", fixed"
+        found[f"variable {number}"] = f"{_unnumbered(variable.path)} {tuple(variable.shape)}{kind}"
     return found
 
 
@@ -340,7 +345,10 @@ def _compare(found: checkpoint.Checkpoint, now: dict[str, Any]) -> None:
     before, after = flat(found.about), flat(now)
     names = [name for name in before | after if before.get(name) != after.get(name)]
     if names:
-        texts = [f"{name} is {before.get(name)!r} there and {after.get(name)!r} now" for name in names[:5]]
+        texts = [
+            f"{'.'.join(re.findall(PART, name))} is {before.get(name)!r} there and {after.get(name)!r} now"
+            for name in names[:5]
+        ]
         more = f", and {len(names) - 5} more" if len(names) > 5 else ""
         raise ValueError(
             f"{found.path} belongs to another run: {'; '.join(texts)}{more}. Take another folder for this run, or "
