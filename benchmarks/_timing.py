@@ -28,8 +28,20 @@ NEEDS = {
     "keras-tensorflow": ("keras", "tensorflow"),
     "keras-jax": ("keras", "jax"),
     "keras-torch": ("keras", "torch"),
+    # benchmarks/bert.py: a library and how it runs.
+    "ours tensorflow": ("keras", "tensorflow"),
+    "ours tensorflow-jit": ("keras", "tensorflow"),
+    "ours jax": ("keras", "jax"),
+    "ours torch": ("keras", "torch"),
+    "keras_hub tensorflow": ("keras_hub", "tensorflow"),
+    "keras_hub tensorflow-jit": ("keras_hub", "tensorflow"),
+    "keras_hub jax": ("keras_hub", "jax"),
+    "keras_hub torch": ("keras_hub", "torch"),
+    "transformers eager": ("transformers", "torch"),
+    "transformers compiled": ("transformers", "torch"),
 }
-PACKAGES = ("numpy", "keras", "tensorflow", "jax", "torch")
+PACKAGES = ("numpy", "keras", "tensorflow", "jax", "torch", "keras-hub", "transformers")
+BACKENDS = ("tensorflow", "jax", "torch")
 LEAST_SECONDS = 0.02  # a measurement repeats its step until it lasts this long
 Run = Callable[[int], None]  # makes so many steps and waits for the last
 
@@ -47,19 +59,19 @@ def set_threads(library: str, threads: int) -> None:
     """Limit this process and its library to so many threads, and to as many cores where the system can do that."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
-    if library == "keras-tensorflow":
+    if "transformers" in library or "torch" in library:
+        import torch
+
+        torch.set_num_threads(threads)
+    elif "tensorflow" in library:
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-    elif library in ("torch", "keras-torch"):
-        import torch
-
-        torch.set_num_threads(threads)
 
 
-def serve(library: str, threads: int, prepare: Callable[..., dict[str, Run]]) -> None:
-    """Answer the parent's requests: prepare a case, time one of its variants, drop it."""
+def serve(library: str, threads: int, prepare: Callable[..., dict[str, Run]], memory: Callable[[], Any] = dict) -> None:
+    """Answer the parent's requests: prepare a case, time one of its variants, say what memory it took, drop it."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a library prints goes elsewhere
     set_threads(library, threads)
@@ -75,6 +87,8 @@ def serve(library: str, threads: int, prepare: Callable[..., dict[str, Run]]) ->
             begin = now()
             runs[name](repeats[name])
             answer = (now() - begin) / repeats[name]
+        elif request["do"] == "memory":
+            answer = memory()
         else:
             runs, repeats, answer = {}, {}, None
         print(json.dumps(answer), file=answers, flush=True)
@@ -103,7 +117,7 @@ class Workers:
                 OMP_NUM_THREADS=number,
                 OPENBLAS_NUM_THREADS=number,
                 MKL_NUM_THREADS=number,
-                KERAS_BACKEND=library.partition("-")[2] or "tensorflow",
+                KERAS_BACKEND=next((name for name in BACKENDS if name in library), "tensorflow"),
                 TF_CPP_MIN_LOG_LEVEL="3",
                 CUDA_VISIBLE_DEVICES="-1",
                 JAX_PLATFORMS="cpu",
