@@ -127,7 +127,11 @@ def hub_places(model: Any) -> tuple[dict[str, Place], dict[str, str]]:
     if isinstance(model, Roberta):
         add(positions, "position_embedding", _folded(model))
     else:
-        add(positions, "position_embedding", _same(model.positions.table))
+        add(
+            positions,
+            "position_embedding",
+            _same(model.position_table if isinstance(model, Bert) else model.positions.table),
+        )
     if isinstance(model, Gpt):
         norm("layers/layer_normalization", "layer_norm", model.norm)
     else:
@@ -162,7 +166,7 @@ def _folded(model: Bert) -> Place:
 
     The rows that are left out are those of padding, at which nothing looks; they come back as zeros.
     """
-    table, segment = model.positions.table, model.segment_embedding.embeddings
+    table, segment = model.position_table, model.segment_embedding.embeddings
     unused = table.shape[0] - model.config.length
     return Place(
         (table, segment), (model.config.length, table.shape[1]),

@@ -37,10 +37,13 @@ from course_lib.models._exchange_names import Place, hub_places, transformers_pl
 from course_lib.models.bert import Bert, BertConfig, bert
 from course_lib.models.gpt import Gpt, GptConfig, gpt
 from course_lib.models.roberta import Roberta, RobertaConfig, roberta
+from course_lib.text.bpe import ByteLevelBPE
+from course_lib.text.wordpiece import WordPiece
 
-__all__ = ["load", "save"]
+__all__ = ["load", "load_tokenizer", "save"]
 
-CONFIG, HUB_WEIGHTS = "config.json", "model.weights.h5"
+CONFIG, HUB_WEIGHTS, HUB_ASSETS = "config.json", "model.weights.h5", "assets/tokenizer"
+TOKENIZERS = {"bert": "BertTokenizer", "roberta": "RobertaTokenizer", "gpt2": "GPT2Tokenizer"}  # both call them so
 # Their names of activations, and ours. GPT-1 means the approximation by "gelu".
 ACTIVATIONS = {"gelu": "gelu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu"}
 OURS = {"gelu": "gelu", "gelu_tanh": "gelu_new", "relu": "relu"}
@@ -98,8 +101,8 @@ def save(model: Any, folder: str | Path, tokenizer: Any = None, form: str = "tra
         What to write. The form of keras_hub is for models without a head and for GPT-2.
     folder : str or Path
         Is made if it does not exist. Each file is replaced in one step.
-    tokenizer : object with a method ``save(folder)``, optional
-        Such as `course_lib.text.wordpiece.WordPiece`: writes its files too.
+    tokenizer : WordPiece or ByteLevelBPE, optional
+        See `course_lib.text`; its files are written too, in the same form.
     form : {"transformers", "keras_hub"}
         Whose form.
 
@@ -133,8 +136,48 @@ def save(model: Any, folder: str | Path, tokenizer: Any = None, form: str = "tra
     files.write_safetensors(folder / files.WEIGHTS, arrays)
     files.write_json(folder / CONFIG, config)
     if tokenizer is not None:
+        kind = {"openai-gpt": "gpt2"}.get(config["model_type"], config["model_type"])
+        places = config.get("n_positions") or getattr(model, "backbone", model).config.length
+        told = {"tokenizer_class": TOKENIZERS[kind], "model_max_length": places}
+        if isinstance(tokenizer, WordPiece):
+            told["do_lower_case"] = tokenizer.lowercase
         tokenizer.save(folder)
+        files.write_json(folder / "tokenizer_config.json", told)
     return folder
+
+
+def load_tokenizer(folder: str | Path) -> WordPiece | ByteLevelBPE:
+    """Read the tokenizer of a folder of transformers or of keras_hub.
+
+    Parameters
+    ----------
+    folder : str or Path
+        With ``vocab.txt``, or ``vocab.json`` and ``merges.txt``; in keras_hub's form they are called ``vocabulary`` and
+        lie in ``assets/tokenizer``.
+
+    Returns
+    -------
+    course_lib.text.wordpiece.WordPiece or course_lib.text.bpe.ByteLevelBPE
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no vocabulary, or it is damaged.
+    """
+    folder = Path(folder)
+    name, inside, told = "vocab", folder, folder / "tokenizer_config.json"
+    if (folder / HUB_ASSETS).is_dir():
+        name, inside, told = "vocabulary", folder / HUB_ASSETS, folder / "tokenizer.json"
+    if (inside / f"{name}.json").is_file():
+        return ByteLevelBPE.from_file(inside / f"{name}.json", inside / "merges.txt")
+    if not (inside / f"{name}.txt").is_file():
+        raise FileNotFoundError(f"{inside} has neither {name}.txt nor {name}.json")
+    settings = files.read_json(told) if told.is_file() else {}
+    settings = settings.get("config", settings)
+    lowercase = settings.get("do_lower_case", settings.get("lowercase", True))
+    if not isinstance(lowercase, bool):
+        raise ValueError(f"{told} says {lowercase!r} of lower case; it must say true or false")
+    return WordPiece.from_file(inside / f"{name}.txt", lowercase)
 
 
 class _Settings:
@@ -476,5 +519,20 @@ def _save_hub(model: Any, folder: Path, tokenizer: Any) -> Path:
     files.write_json(folder / "metadata.json", about)
     files.write_json(folder / CONFIG, outer)
     if tokenizer is not None:
-        tokenizer.save(folder)
+        _save_hub_tokenizer(tokenizer, folder, kind)
     return folder
+
+
+def _save_hub_tokenizer(tokenizer: Any, folder: Path, kind: str) -> None:
+    cls, assets = TOKENIZERS[kind], folder / HUB_ASSETS
+    assets.mkdir(parents=True, exist_ok=True)
+    inner: dict[str, Any] = {"name": f"{kind}_tokenizer", "sequence_length": None}
+    if isinstance(tokenizer, WordPiece):
+        tokenizer.save(assets / "vocabulary.txt")
+        inner |= {"lowercase": tokenizer.lowercase, "strip_accents": tokenizer.lowercase, "split": True}
+    else:
+        tokenizer.save(assets)
+        (assets / "vocab.json").replace(assets / "vocabulary.json")
+    module = f"keras_hub.src.models.{kind}.{kind}_tokenizer"
+    outer = {"module": module, "class_name": cls, "config": inner, "registered_name": f"keras_hub>{cls}"}
+    files.write_json(folder / "tokenizer.json", outer)
