@@ -192,6 +192,18 @@ def test_each_dropout_acts_in_training_alone(kind):
     np.testing.assert_array_equal(numpy(plain(given, training=True)["sequence"]), numpy(plain(given)["sequence"]))
 
 
+def test_dropout_acts_in_the_last_block_at_some_positions():
+    x = np.random.default_rng(0).normal(size=(1, 2, 8)).astype("float32")
+    for rates in ({"dropout": 0.5}, {"attention_dropout": 0.5}):
+        model = drawn(replace(SMALL, **rates))
+        still, *drops = (numpy(model._last_block(x, x, None, training)) for training in (False, True, True, True))
+        assert all(np.abs(drop - still).max() > 0.01 for drop in drops)
+    # Both parts' outputs are dropped: with nothing but the shortcut left, both normalisations remain.
+    model = drawn(replace(SMALL, dropout=0.999))
+    block, dropped = model.blocks[-1], numpy(model._last_block(x, x, None, True))
+    np.testing.assert_allclose(dropped, numpy(block.feed_forward_norm(block.attention_norm(x))), atol=1e-5)
+
+
 def test_blocks_are_berts():
     block = bert(replace(SMALL, dropout=0.1, attention_dropout=0.2)).blocks[0]
     assert (block.norm, block.epsilon, block.causal, block.cross) == ("post", 1e-12, False, False)

@@ -123,7 +123,14 @@ def test_every_weight_has_a_name_of_its_own(head, config):
     for name, (variable, transposed) in names.items():
         assert transposed == variable.path.endswith("kernel")
         assert name.endswith(".bias") == variable.path.endswith(("bias", "shift"))
-    assert set(_bert_names.tied_names(model).values()) <= set(names)
+    tied = _bert_names.tied_names(model)
+    assert len(tied) == (2 if head in (MaskedLanguageModel, PretrainingModel) else 0)
+    assert set(tied.values()) <= set(names)
+    parts = {"attention.self.query": "attention/query", "attention.self.key": "attention/key"}
+    parts |= {"attention.self.value": "attention/value", "attention.output.dense": "attention/output"}
+    parts |= {"attention.output.LayerNorm": "attention_norm", "intermediate.dense": "feed_forward/up"}
+    for theirs, ours in parts.items():
+        assert f"block_2/{ours}/" in names[f"{family}.encoder.layer.1.{theirs}.weight"][0].path
     assert _bert_names.architecture(model).lower().startswith(family)
     own = _bert_names.tensor_names(model.backbone)
     assert len(own) == len(model.backbone.weights)
@@ -407,6 +414,17 @@ def test_dropout_before_the_scores(head):
     still = numpy(model(given))
     np.testing.assert_array_equal(numpy(model(given, training=False)), still)
     assert np.abs(numpy(model(given, training=True)) - still).max() > 0.1
+
+
+def test_robertas_classifier_drops_twice():
+    """With scores that only pass on what the layer before gives, both dropouts can be told apart."""
+    model, given = make(SequenceClassifier, ROBERTA, 8, 0.5), texts()
+    model.scores.set_weights([np.eye(8), np.zeros(8)])
+    still = numpy(model(given))
+    drops = numpy(model(given, training=True))
+    kept = drops != 0
+    assert 0.2 < kept.mean() < 0.8  # the second sets scores to 0
+    assert np.abs(drops - 2 * still)[kept].max() > 0.1  # the first changes what goes into tanh
 
 
 # --- Saving, precision, arguments ------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ def test_published_counts():
     }
     assert replace(PRESETS["roberta_base"], pooler=False).parameters == 124_055_040
     assert PRESETS["roberta_base"].places == 514
+    assert (RobertaConfig().epsilon, RobertaConfig().padding, RobertaConfig().segments) == (1e-5, 1, 1)
     for name, config in PRESETS.items():
         assert planned(roberta, name).count_params() == config.parameters
 
