@@ -108,8 +108,7 @@ def generate(
         if top_k is not None or top_p is not None:
             inputs["top_k"] = np.array(min(top_k or model.config.vocabulary, model.config.vocabulary), "int32")
             inputs["top_p"] = np.array(1.0 if top_p is None else top_p, "float32")
-    writer = _compiled(model, _Writer, cache=_check.flag("cache", cache), slots=slots, beams=None)
-    written = writer.predict_on_batch(inputs)[:, :length]
+    written = _write(model, inputs, cache=_check.flag("cache", cache), slots=slots, beams=None)[:, :length]
     return written[0] if _is_single(prompt) else written
 
 
@@ -143,7 +142,7 @@ def beam_search(
     inputs = _inputs(model, prompt, mask, length, end)
     slots = inputs.pop("slots")
     options = {"cache": _check.flag("cache", cache), "beams": _check.count("beams", beams)}
-    written, scores = _compiled(model, _Writer, slots=slots, **options).predict_on_batch(inputs)
+    written, scores = _write(model, inputs, slots=slots, **options)
     written = written[..., :length]
     return (written[0], scores[0]) if _is_single(prompt) else (written, scores)
 
@@ -469,12 +468,18 @@ class _Loops:
         self.found: dict[Any, keras.Model] = {}
 
 
-def _compiled(model: Gpt, kind: type[keras.Model], **options: Any) -> keras.Model:
+def _write(model: Gpt, inputs: dict[str, np.ndarray], **options: Any) -> Any:
+    """Run a `_Writer` for inputs of these shapes; TensorFlow would soon compile one for all shapes, without sizes."""
+    shapes = tuple((name, array.shape) for name, array in inputs.items())
+    return _compiled(model, _Writer, shapes, **options).predict_on_batch(inputs)
+
+
+def _compiled(model: Gpt, kind: type[keras.Model], shapes: Any = None, **options: Any) -> keras.Model:
     """Make a loop, or find the one that was compiled at an earlier call."""
     if "_loops" not in vars(model):
         object.__setattr__(model, "_loops", _Loops())  # past Keras, which would make it a part of the model
     # Compiled code holds on to the model's variables: adapters added later ask for another loop.
-    key = kind, *options.values(), model.compiled and model.jit_compile, *map(id, model.variables)
+    key = kind, shapes, *options.values(), model.compiled and model.jit_compile, *map(id, model.variables)
     if key not in model._loops.found:
         model._loops.found[key] = loop = kind(model, **options)
         if model.compiled:
