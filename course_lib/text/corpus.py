@@ -28,6 +28,7 @@ __all__ = ["python_documentation", "sentences"]
 # A plain word, perhaps in quotes or brackets and with a sign behind it; code is mostly something else.
 _WORD = re.compile(r"""["'“‘(*]*[A-Za-z]+(?:[-'’][A-Za-z]+)*["'”’)*]*[.,;:!?]*["'”’)]*""")
 _END = re.compile(r"(?<=[.!?])\s+(?=[\"'“‘(]?[A-Z])|(?<=[.!?][\"'”’)])\s+(?=[\"'“‘(]?[A-Z])")
+_WHOLE = re.compile(r"""["'“‘(]?[A-Z].*[.!?]["'”’)]*""")
 _BULLET = re.compile(r"^(?:[*•-]|\(?\d+[.)]|\[\d+\])\s+")
 # Folders of the library that hold tests and programs, or that some systems leave out.
 _LEFT_OUT = {"test", "tests", "idlelib", "lib2to3", "turtledemo", "ensurepip", "distutils", "tkinter", "pydoc_data"}
@@ -95,7 +96,7 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 def _is_prose(sentence: str, least_words: int) -> bool:
     words = sentence.split()
-    if len(words) < least_words or not re.match(r"[\"'“‘(]?[A-Z]", sentence) or not re.search(r"[.!?]\W?$", sentence):
+    if len(words) < least_words or not _WHOLE.fullmatch(sentence):
         return False
     return sum(_WORD.fullmatch(word) is not None for word in words) >= 0.8 * len(words)
 
