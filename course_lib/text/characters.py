@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from course_lib import _check
-from course_lib.text._tokenizer import Tokenizer, file_in, in_order, require_texts
+from course_lib.text.tokenizer import Tokenizer, file_in, in_order, require_texts
 
 __all__ = ["CharacterTokenizer"]
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from course_lib import _check
-from course_lib.text._tokenizer import Tokenizer
+from course_lib.text.tokenizer import Tokenizer
 
 __all__ = ["sentence_pairs"]
 

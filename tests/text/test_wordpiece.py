@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import normalizers, pre_tokenizers
 
-from course_lib.text._tokenizer import truncate_pair
+from course_lib.text.tokenizer import truncate_pair
 from course_lib.text.corpus import python_documentation
 from course_lib.text.merges import learn_merges, merge
 from course_lib.text.wordpiece import SPECIAL, WordPiece, greedy_longest_match, learn_wordpiece, split_words
