@@ -35,8 +35,8 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 
 from course_lib import _check
-from course_lib.text.tokenizer import Tokenizer, file_in, in_order, require_texts
 from course_lib.text.merges import learn_merges, merge
+from course_lib.text.tokenizer import Tokenizer, file_in, in_order, require_texts
 
 __all__ = ["BYTES", "ByteLevelBPE", "from_bytes", "join_pairs", "learn_bpe", "split_chunks", "to_bytes"]
 

@@ -36,8 +36,8 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from course_lib import _check
-from course_lib.text.tokenizer import Tokenizer, file_in, in_order, require_texts
 from course_lib.text.merges import learn_merges
+from course_lib.text.tokenizer import Tokenizer, file_in, in_order, require_texts
 
 __all__ = ["SPECIAL", "WordPiece", "greedy_longest_match", "learn_wordpiece", "split_words"]
 

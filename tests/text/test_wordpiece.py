@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import normalizers, pre_tokenizers
 
-from course_lib.text.tokenizer import truncate_pair
 from course_lib.text.corpus import python_documentation
 from course_lib.text.merges import learn_merges, merge
+from course_lib.text.tokenizer import truncate_pair
 from course_lib.text.wordpiece import SPECIAL, WordPiece, greedy_longest_match, learn_wordpiece, split_words
 
 LETTERS = [*"abAéß .,#'-", "你", "\u0301", "\t", "\x00"]
