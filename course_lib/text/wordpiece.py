@@ -315,6 +315,28 @@ class WordPiece(Tokenizer):
         encoded = self._backend.encode_batch(require_texts("texts", texts), add_special_tokens=False)
         return [one.ids for one in encoded]
 
+    def encode_with_places(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
+        """Encode texts, and say for each token which characters of its text it stands for.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            The texts.
+
+        Returns
+        -------
+        list of pairs
+            The tokens of a text, and for each the place of its first character and the place behind its last.
+
+        Examples
+        --------
+        >>> tokenizer = WordPiece(["[UNK]", "ca", "##fe", "!"])
+        >>> tokenizer.encode_with_places([" Café!"])
+        [([1, 2, 3], [(1, 3), (3, 5), (5, 6)])]
+        """
+        encoded = self._backend.encode_batch(require_texts("texts", texts), add_special_tokens=False)
+        return [(one.ids, one.offsets) for one in encoded]
+
     def _join(self, numbers: list[int]) -> str:
         return str(self._backend.decode(numbers, skip_special_tokens=False))
 

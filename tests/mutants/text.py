@@ -16,6 +16,7 @@ TESTS = {
     "course_lib/text/masking.py": ["tests/text/test_masking.py"],
     "course_lib/text/pairs.py": ["tests/text/test_pairs.py"],
     "course_lib/text/packing.py": ["tests/text/test_packing.py"],
+    "course_lib/text/spans.py": ["tests/text/test_spans.py"],
     "course_lib/text/corpus.py": ["tests/text/test_corpus.py"],
 }
 
@@ -159,6 +160,16 @@ MUTANTS = {
         ("buckets: not sorted", 'part[np.argsort(self.lengths[part], kind="stable")]', "part"),
         ("buckets: rounded down", "-(-longest // self.multiple) * self.multiple", "max(longest // self.multiple * self.multiple, longest)"),
         ("buckets: tf.data of one shape", "    _varies = True\n", ""),
+    ],
+    "course_lib/text/spans.py": [
+        ("spans: a window that holds half", "begin <= answer[0] and answer[1] < begin + room", "begin <= answer[0] < begin + room"),
+        ("spans: the place in the passage", "starts.append(answer[0] - begin + offset if", "starts.append(answer[0] - begin if"),
+        ("spans: one window", "if begin + room >= len(ids):", "if True:"),
+        ("spans: windows side by side", "begin += stride", "begin += room + 1"),
+        ("spans: touching at the border", "start < answer.end and end > answer.start", "start <= answer.end and end >= answer.start"),
+        ("spans: the end before the start", "(gap >= 0) & (gap < longest)", "(gap < longest)"),
+        ("spans: longer by one", "(gap >= 0) & (gap < longest)", "(gap >= 0) & (gap <= longest)"),
+        ("spans: words of the question", "allowed & inside[:, :, None] & inside[:, None, :]", "allowed & np.ones_like(inside)[:, :, None]"),
     ],
     "course_lib/text/corpus.py": [
         ("corpus: paragraphs again", "if paragraph not in seen:", "if True:"),
