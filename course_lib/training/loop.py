@@ -30,8 +30,7 @@ import numpy as np
 
 from course_lib import _check
 from course_lib._tree import leaves, tree_map
-from course_lib.training import checkpoint
-from course_lib.training._backend import computing_in, to_numpy
+from course_lib.training import _backend, checkpoint
 from course_lib.training._logs import open_log
 from course_lib.training._optimizer import make_optimizer
 from course_lib.training.history import History, Row
@@ -158,10 +157,10 @@ def train(
     if not model.trainable_variables:
         raise ValueError(f"model is {model.name!r}, all of whose weights are frozen; there is nothing to train")
 
-    with computing_in(model, recipe.precision):
+    with _backend.computing_in(model, recipe.precision):
         optimizer = make_optimizer(recipe, model.trainable_variables)
         model.compile(optimizer=optimizer, loss=loss, metrics=list(metrics), auto_scale_loss=False)
-        _seed_generators(model, recipe.seed)
+        _backend.seed(model, recipe.seed)
         state = {f"model/{i:05d}": v for i, v in enumerate(model.variables)}
         state |= {f"optimizer/{i:05d}": v for i, v in enumerate(optimizer.variables)}
         what = {"model": _describe(model), "recipe": asdict(recipe), "loss": _name(loss), "metrics": _name(metrics)}
@@ -174,6 +173,7 @@ def train(
             _compare(found, what | {"data": _fingerprint(batches, start, recipe)})
             for name, variable in state.items():
                 variable.assign(found.arrays[name])
+            _backend.set_random_state(found.arrays)
             rows = json.loads(found.arrays["history"].tobytes())
 
         rates = recipe.rate(np.arange(recipe.steps))
@@ -197,7 +197,8 @@ def train(
                 if bar is not None:
                     bar.update(step + 1, [(name, row[name]) for name in row if name not in ("step", "rate")])
                 if folder is not None and _due(step + 1, recipe.checkpoint_every, recipe.steps):
-                    arrays = {name: to_numpy(variable) for name, variable in state.items()}
+                    arrays = {name: _backend.to_numpy(variable) for name, variable in state.items()}
+                    arrays |= _backend.random_state()
                     arrays["history"] = np.frombuffer(json.dumps(rows).encode(), "uint8")
                     about = what | {"data": _fingerprint(batches, step + 1, recipe), "written by": _versions()}
                     checkpoint.write(folder, step + 1, arrays, about, keep)
@@ -270,14 +271,6 @@ def _cut(data: tuple[Any, ...], size: int) -> Iterator[Any]:
 
 
 # --- what a checkpoint belongs to -------------------------------------------------------------------------------------
-
-
-def _seed_generators(model: keras.Model, seed: int) -> None:
-    """Start every random generator inside the model from the recipe's seed."""
-    states = [variable for variable in model.variables if variable.name == "seed_generator_state"]
-    for number, state in enumerate(states):
-        (value,) = np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1)
-        state.assign(np.array([value % 2**31, 0], "int64"))
 
 
 def _fingerprint(batches: Any, step: int, recipe: Recipe) -> dict[str, str]:

@@ -45,6 +45,15 @@ def batches(**options):
     return Batches((X, Y), 8, **options)
 
 
+def with_another_last_batch():
+    """Give the same batches but for an example of the second epoch's last, which is not in the first of all."""
+    data = batches()
+    example = next(i for i in data.order(1)[40:] if i not in data.order(0)[:8])
+    y = Y.copy()
+    y[example] += 1
+    return Batches((X, y), 8)
+
+
 def state(model):
     return [keras.ops.convert_to_numpy(v).tobytes() for v in model.variables + model.optimizer.variables]
 
@@ -272,7 +281,7 @@ def test_checkpoints_come_as_often_as_asked(tmp_path):
         ({"model": lambda: network(dropout=0.5)}, r"model\.layers\.3\.rate is 0\.25 there and 0.5 now"),
         ({"batches": lambda: batches(seed=1)}, r"data\.first batch"),
         ({"batches": lambda: Batches((X, Y), 4)}, r"data\.first batch"),
-        ({"batches": lambda: Batches((X, Y + np.eye(48, 1)), 8)}, r"data\.(first|last) batch"),
+        ({"batches": with_another_last_batch}, r": data\.last batch is '\w+' there and '\w+' now\. Take"),
         ({"loss": "mae"}, r": loss is 'mse' there and 'mae' now"),
         ({"metrics": []}, r": metrics is 'mae' there and '' now"),
     ],
