@@ -59,8 +59,9 @@ MUTANTS = {
         ("positions: queries are the first keys", "(keys - queries if start is None else start) + ops.arange(queries)", "(0 if start is None else start) + ops.arange(queries)"),
     ],
     f"{LAYERS}/feed_forward.py": [
-        ("feed forward: gelu approximated", 'approximate=self.activation == "gelu_tanh"', "approximate=True"),
-        ("feed forward: gelu_tanh exact", 'approximate=self.activation == "gelu_tanh"', "approximate=False"),
+        ("feed forward: gelu approximated", "            h = gelu(h)", "            h = ops.gelu(h, approximate=True)"),
+        ("feed forward: gelu_tanh exact", "h = ops.gelu(h, approximate=True)", "h = gelu(h)"),
+        ("feed forward: gelu of another spread", "ops.erf(x * 0.5**0.5)", "ops.erf(x)"),
         ("feed forward: gate and up swapped", "ops.silu(self.gate(x)) * h", "ops.silu(h) * self.gate(x)"),
     ],
     f"{LAYERS}/normalization.py": [
