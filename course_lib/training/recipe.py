@@ -7,7 +7,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from course_lib import _check
 from course_lib.optimization import schedules
@@ -84,32 +86,30 @@ class Recipe:
     epsilon: float = 1e-7
 
     def __post_init__(self) -> None:
-        """Check every field."""
-        _check.count("steps", self.steps)
-        _check.positive("learning_rate", self.learning_rate)
-        _check.choice("schedule", self.schedule, SCHEDULES)
-        if _check.count("warmup", self.warmup, least=0) >= self.steps:
+        """Check every field, and turn NumPy's numbers into Python's, which a checkpoint can hold."""
+
+        def put(check: Callable[..., Any], *names: str, **options: Any) -> None:
+            for name in names:
+                if getattr(self, name) is not None or name not in ("clip_norm", "evaluate_every", "checkpoint_every"):
+                    object.__setattr__(self, name, check(name, getattr(self, name), **options))
+
+        put(_check.count, "steps", "accumulate", "evaluate_every", "checkpoint_every")
+        put(_check.count, "warmup", "seed", least=0)
+        put(_check.positive, "learning_rate", "clip_norm", "epsilon")
+        put(_check.non_negative, "weight_decay")
+        put(_check.fraction, "beta_1", "beta_2")
+        put(_check.flag, "progress")
+        put(_check.choice, "schedule", allowed=SCHEDULES)
+        put(_check.choice, "precision", allowed=PRECISIONS)
+        if self.log is not None:
+            put(_check.choice, "log", allowed=LOGS)
+        if self.warmup >= self.steps:
             raise ValueError(f"warmup is {self.warmup}; it must be below steps, {self.steps}")
-        _check.non_negative("weight_decay", self.weight_decay)
-        if self.clip_norm is not None:
-            _check.positive("clip_norm", self.clip_norm)
-        _check.count("accumulate", self.accumulate)
-        _check.choice("precision", self.precision, PRECISIONS)
         if self.precision == "float16" and self.accumulate > 1:
             raise ValueError(
                 f"precision is 'float16' and accumulate is {self.accumulate}; a batch whose gradients overflow would "
                 "be left out of its sum. Take 'bfloat16', which does not overflow, or accumulate=1"
             )
-        for name in ("evaluate_every", "checkpoint_every"):
-            if getattr(self, name) is not None:
-                _check.count(name, getattr(self, name))
-        if self.log is not None:
-            _check.choice("log", self.log, LOGS)
-        _check.flag("progress", self.progress)
-        _check.count("seed", self.seed, least=0)
-        _check.fraction("beta_1", self.beta_1)
-        _check.fraction("beta_2", self.beta_2)
-        _check.positive("epsilon", self.epsilon)
 
     @property
     def rate(self) -> schedules.Schedule:

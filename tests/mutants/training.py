@@ -24,7 +24,7 @@ MUTANTS = {
             "rate = schedules.cosine(self.learning_rate, falling)",
             "rate = schedules.linear(self.learning_rate, 0.0, falling)",
         ),
-        ("recipe: a warm-up that never ends", "least=0) >= self.steps:", "least=0) > self.steps:"),
+        ("recipe: a warm-up that never ends", "if self.warmup >= self.steps:", "if self.warmup > self.steps:"),
         (
             "recipe: float16 accumulates",
             'if self.precision == "float16" and self.accumulate > 1:',

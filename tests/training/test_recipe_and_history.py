@@ -1,7 +1,8 @@
 """Recipes: their rates by formula, and what they refuse. Histories: arrays and rows."""
 
+import json
 import math
-from dataclasses import FrozenInstanceError, fields, replace
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 
 import numpy as np
 import pytest
@@ -65,6 +66,12 @@ def test_a_recipe_is_fixed():
 def test_bad_fields_say_why(change, text):
     with pytest.raises((TypeError, ValueError), match=text):
         replace(LINE, **change)
+
+
+def test_numbers_of_numpy_become_pythons():
+    recipe = Recipe(np.int64(5), np.float32(0.5), clip_norm=1, progress=np.bool_(True))
+    assert json.loads(json.dumps(asdict(recipe))) == asdict(recipe)
+    assert recipe == Recipe(5, 0.5, clip_norm=1.0, progress=True)
 
 
 def test_every_field_is_checked():
