@@ -343,7 +343,7 @@ def test_gradients():
         check_gradients(loss, [], model.trainable_weights, places=2)
 
 
-@both_backbones
+@pytest.mark.parametrize("config", [replace(SMALL, layers=1), ROBERTA], ids=["bert, in a graph", "roberta"])
 def test_scores_at_positions_train_as_all_scores_do(config):
     """Equal losses to 1e-5 over 20 steps, dropout 0: one model sees labels everywhere, one only what counts."""
     rng = np.random.default_rng(0)
