@@ -7,9 +7,10 @@ the scores of all tokens at all positions, generation writes 112 tokens greedily
 running stands in a process of its own, and the processes take turns, round after round; ratios are taken round by
 round. Peak memory is that of the process, what importing its libraries takes included (and given beside it).
 
-Training takes three forms. "all": scores at every position, as transformers trains. "masked": scores at the masked
-positions only, as keras_hub's own model is called and as ours is; transformers gets a head that does the same. Ours
-skips more in this form: its last block computes the masked positions only.
+Training takes three forms. "train": each as its documentation trains it, which gives transformers the scores of all
+positions, and keras_hub and ours those of the masked positions only. "train masked": the same saving for all, so
+transformers gets a head that does it. "train all": scores at every position for all. Where positions are given ours
+saves more: its last block computes nothing else.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ SIZES = ("layers", "width", "heads", "hidden", "length", "batch", "vocabulary", 
 OURS = ("ours tensorflow", "ours tensorflow-jit", "ours jax", "ours torch")
 HUB = ("keras_hub tensorflow", "keras_hub tensorflow-jit", "keras_hub jax", "keras_hub torch")
 TORCH = ("transformers eager", "transformers compiled")
-TASKS = ("train masked", "train all", "infer", "generate")
+TASKS = ("train", "train masked", "train all", "infer", "generate")
 
 
 def data(case: dict[str, Any]) -> dict[str, np.ndarray]:
