@@ -7,6 +7,7 @@ characters that both know.
 """
 
 import os
+import re
 import unicodedata
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def mixed_lines(count, seed=0):
     letters = np.array([chr(p) if not 0xD800 <= p < 0xE000 else "?" for p in points])
     words = folder_words()
     lines, at = [], 0
-    shapes = rng.integers(1, 9, count)
+    shapes = rng.integers(2, 10, count)
     for size in shapes:
         parts = []
         for _ in range(size):
@@ -84,8 +85,13 @@ def lines():
 
 
 def known(line):
-    """Say whether Python and the library agree on every character, as far as Python can know."""
-    return not any(unicodedata.category(c) == "Cn" for c in line)
+    """Say whether Python and the library must agree on every character.
+
+    They differ in marks, punctuation and format characters that joined Unicode lately; of those, only what Unicode 3.2
+    had is taken.
+    """
+    late = [c for c in line if unicodedata.category(c)[0] in "MPC" and unicodedata.category(c) not in ("Cc", "Co")]
+    return all(unicodedata.ucd_3_2_0.category(c) != "Cn" for c in late)
 
 
 def different(ours, theirs, lines):
@@ -142,8 +148,6 @@ def test_rows_equal_transformers(lines, length):
 
 def test_wordpiece_by_hand(lines):
     """Split off special tokens, clean, cut into words, take the longest piece that fits."""
-    import re
-
     ours = WordPiece.from_file(folder_of("bert-base-uncased"))
     names = re.compile("(" + "|".join(map(re.escape, SPECIAL)) + ")")
 
@@ -187,7 +191,9 @@ def test_roberta_equals_transformers(lines, tmp_path):
     gpt = ByteLevelBPE.from_file(folder_of("gpt2"))
     ours = ByteLevelBPE(["<s>", "<pad>", "</s>", "<unk>", *gpt.tokens[:-1], "<mask>"], gpt.merges)
     ours.save(tmp_path)
-    theirs = transformers.RobertaTokenizerFast(vocab=str(tmp_path / "vocab.json"), merges=str(tmp_path / "merges.txt"))
+    mask = transformers.AddedToken("<mask>", lstrip=True, special=True)  # as in the files that were published
+    files = {"vocab": str(tmp_path / "vocab.json"), "merges": str(tmp_path / "merges.txt")}
+    theirs = transformers.RobertaTokenizerFast(**files, mask_token=mask)
     first, second = [f"{a} <mask> {b}" for a, b in zip(lines[:2000], lines[2000:4000], strict=True)], lines[4000:6000]
     tokens, segments = ours.encode_pairs(first, second, 48)
     found = theirs(first, second, truncation="longest_first", padding="max_length", max_length=48)
