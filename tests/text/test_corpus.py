@@ -54,6 +54,7 @@ def test_paragraphs_are_taken_once_and_code_not_at_all(monkeypatch):
 This is said twice in the text. It really is said twice.
 
    x = [y for y in z]
+
    The = a[0] + b[1] == {} + () + "c".
 
 This is said twice in the text. It really is said twice.
