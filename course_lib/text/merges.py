@@ -84,11 +84,12 @@ def learn_merges(
         for number in holders.pop(best):
             for pair in pairwise(words[number]):
                 frequency[pair] -= counts[number]
+                if not frequency[pair]:
+                    del frequency[pair]
             words[number] = merge(words[number], best, token)
             for pair in pairwise(words[number]):
                 frequency[pair] += counts[number]
                 holders[pair].add(number)
-        frequency = +frequency  # drops what no longer occurs
     return list(age), merges
 
 
