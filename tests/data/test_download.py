@@ -54,7 +54,7 @@ def server():
     server = Server(("127.0.0.1", 0), Handler)
     server.ranges = []
     server.url = f"http://127.0.0.1:{server.server_port}/some/data%20set.bin?version=1"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield server
     server.shutdown()
