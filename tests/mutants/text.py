@@ -66,7 +66,6 @@ MUTANTS = {
         ("download: any range will do", "if answer.status == 206 and not goes_on:", "if False:"),
         ("download: a bad beginning is for ever", "if not resumed:", "if True:"),
         ("download: the end is not missed", "if total is not None and have < total:", "if False:"),
-        ("download: wrong files stay", "        part.unlink()\n", ""),
         ("download: any address", 'if parts.scheme not in ("http", "https") or', "if"),
         ("download: names meet", "folder / wanted[:12] / name", "folder / name"),
     ],
