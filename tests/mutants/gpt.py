@@ -31,7 +31,7 @@ MUTANTS = {
     ],
     f"{MODELS}/generation.py": [
         ("filter: one too many", "ops.take(ranked, top_k - 1, axis=-1)", "ops.take(ranked, ops.minimum(top_k, ranked.shape[-1] - 1), axis=-1)"),
-        ("filter: top_p of all, not of the top k", "ranked = ops.where(ranked < last, -np.inf, ranked)\n", ""),
+        ("filter: top_p of all, not of the top k", "ranked = ops.where(ranked < last, -np.inf, ranked)", "pass"),
         ("filter: the token that reaches top_p is dropped", "ops.cumsum(probability, axis=-1) - probability", "ops.cumsum(probability, axis=-1)"),
         ("filter: the lowest first", "ops.flip(ops.sort(logits, axis=-1), axis=-1)", "ops.sort(logits, axis=-1)"),
         ("filter: top_k forgotten at the end", "ops.maximum(lowest, last)", "lowest"),
@@ -70,7 +70,7 @@ MUTANTS = {
         ("exchange: a tensor too many passes", '("is one too many", set(tensors) - set(places))', '("is one too many", set())'),
         ("exchange: shapes unchecked", "if found.shape != place.shape:", "if len(found.shape) != len(place.shape):"),
         ("exchange: whole numbers pass", "if found.dtype not in files.FLOATS:", "if found.dtype not in files.SIZES:"),
-        ("exchange: checked and assigned one by one", "    for name, place in places.items():\n        place.assign(tensors[name].read())", ""),
+        ("exchange: numbers not taken over", "    for name, place in places.items():\n        place.assign(tensors[name].read())", ""),
         ("exchange: gelu_new is gelu", '"gelu_new": "gelu_tanh"', '"gelu_new": "gelu"'),
         ("exchange: copies unchecked", "or not np.array_equal(copy.read(), first.read())", ""),
         ("exchange: RoBERTa's length is its table's", 'positions - (padding or 0) - 1', "positions"),
