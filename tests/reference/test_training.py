@@ -22,7 +22,7 @@ IGNORE = -100.0
 # Adam's epsilon stands at another place in PyTorch; it is too small here to matter.
 RECIPE = Recipe(12, 0.02, "cosine", 3, 0.1, 2.0, accumulate=3, log=None, beta_2=0.97, epsilon=1e-12)
 UNITS = [
-    "test_updates_follow_the_formulas", "test_weighted_accumulation", "same_bits[3", "overflow", "half_precision[bf",
+    "test_updates_follow_the_formulas", "test_weighted_accumulation", "same_bits[3", "overflow", "do_not[bfloat16",
     "test_frozen_weights_stay", "test_the_formula", "keras_own_adapters", "test_merged_it_gives_the_same",
 ]  # fmt: skip
 
@@ -141,7 +141,7 @@ def test_a_run_is_that_of_pytorch(backend, tmp_path):
         assert str(found["backend"]) == backend
         np.testing.assert_allclose(found["losses"], losses, rtol=2e-5)
         for name, wanted in zip(("w1", "b1", "w2", "b2"), weights, strict=True):
-            assert np.abs(wanted - given()[name]).max() > 0.05
+            assert np.abs(wanted - given()[name]).max() > 0.02
             np.testing.assert_allclose(found[name], wanted, atol=2e-5)
 
 
