@@ -70,6 +70,13 @@ def test_part_of_a_word_is_answered_by_its_tokens():
     assert "rot" in answer_text(rows, 0, rows["start"][0], rows["end"][0], asked.context)
 
 
+def test_neighbours_of_the_answer_do_not_count():
+    """A sign right before or behind the answer is not a part of it."""
+    asked = Question("q", "", "Ada, 1843, notes", "who?", (Answer("1843", 5),))
+    rows = span_rows([asked], tokenizer_of(), length=20, stride=4, most_asked=9)
+    assert answer_text(rows, 0, rows["start"][0], rows["end"][0], asked.context) == "1843"
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 4), st.integers(2, 9), st.integers(1, 10))
 def test_the_best_of_all(seed, rows, length, longest):
