@@ -1,6 +1,7 @@
 """The benchmarks still run and still print their tables; what they measure is for an idle machine to say."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,15 @@ ROOT = Path(__file__).parents[1]
             ["--layers", "1", "--width", "8", "--heads", "2", "--libraries", "keras-tensorflow"],
             "tensorflow",
         ),
+        (
+            "bert.py",
+            [
+                *("--layers", "1", "--width", "8", "--heads", "2", "--hidden", "8", "--length", "20", "--batch", "2"),
+                *("--vocabulary", "20", "--ways", "ours tensorflow", "--tasks", "train,infer,generate"),
+            ],
+            "ours tensorflow",
+        ),
+        ("text.py", ["--documents", "60"], "WordPiece"),
         ("linear_regression.py", ["--batches", "1000", "--libraries", "numpy"], "`minimize`"),
     ],
 )
@@ -32,3 +42,12 @@ def test_a_benchmark_runs(script, options, row, tmp_path):
     assert done.returncode == 0, done.stderr
     assert any(line.startswith("|") and row in line for line in done.stdout.splitlines()), done.stdout
     assert json.loads(out.read_text())
+
+
+def test_every_benchmark_has_its_table_on_the_results_page():
+    scripts = {path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py")}
+    stored = {path.stem for path in (ROOT / "benchmarks" / "results").glob("*.md")}
+    page = (ROOT / "book" / "results.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"\{include\} \.\./benchmarks/results/(\w+)\.md", page))
+    assert stored == scripts
+    assert shown == scripts
