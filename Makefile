@@ -14,7 +14,7 @@ NEEDY = $(shell grep -l '"needs": \[$$' $(NOTEBOOKS))
 PYTEST := $(QUIET) $(ONE_THREAD) $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help book lab test test-reference lint unit notebooks site strict-book claims measure measure-backends stamp mutants benchmarks \
+.PHONY: help book lab test test-reference lint unit notebooks site strict-book claims measure measure-backends stamp mutants kills benchmarks \
 	constraints clean
 
 help:  ## list these words
@@ -75,6 +75,9 @@ stamp: $(VENV)/ready  ## write the course's address (_config.yml) into every cha
 
 mutants: $(VENV)/ready  ## break each rule once: the tests must notice
 	$(ONE_THREAD) $(BIN)/python tests/mutants
+
+kills: $(VENV)/ready  ## kill training runs fifty times at any moment: they must end with the weights of a run never stopped
+	$(QUIET) $(ONE_THREAD) $(BIN)/python tests/training/kills.py --kills 50
 
 benchmarks: $(REFERENCE)/ready  ## speed against Keras, torch and others; the tables that book/results.md shows (ONLY="vision bert")
 	@mkdir -p _build benchmarks/results

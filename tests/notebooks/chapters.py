@@ -124,8 +124,9 @@ def public_names(package: Path = ROOT / "course_lib") -> set[str]:
 
 
 def compared_names(notebook: NotebookNode) -> set[str]:
-    """Name the definitions that stand in both the notebook and the package."""
-    return (definitions(notebook) & public_names()) | set(course(notebook).get("ships", {}))
+    """Name the definitions that stand in both the notebook and the package, without what only shares a name."""
+    same = (definitions(notebook) & public_names()) - set(course(notebook).get("own", {}))
+    return same | set(course(notebook).get("ships", {}))
 
 
 def comparisons(slug: str) -> Path:

@@ -404,6 +404,9 @@ def check_definitions(notebook: NotebookNode, path: Path) -> Faults:
             yield f"course.ships names {name}, which no cell defines at top level"
         if str(target).rpartition(".")[2] not in chapters.public_names():
             yield f"course.ships says that {name} ships as {target}, which course_lib does not offer"
+    for name in course(notebook).get("own", {}):
+        if name not in chapters.definitions(notebook) & chapters.public_names():
+            yield f"course.own names {name}, which is not defined both here and in course_lib"
 
 
 def check_exercises(notebook: NotebookNode, path: Path) -> Faults:

@@ -252,6 +252,7 @@ FAULTS = [
     ("check_definitions", metadata(ships={"heron_step": "course_lib.runtime.seed"}), "write check_heron_step in"),
     ("check_definitions", metadata(ships={"nowhere": "course_lib.runtime.seed"}), "no cell defines at top level"),
     ("check_definitions", metadata(ships={"heron_step": "course_lib.runtime.nothing"}), "does not offer"),
+    ("check_definitions", metadata(own={"heron_step": "mine"}), "is not defined both here and in course_lib"),
     ("check_exercises", replace("### Exercise 2", "### ", "#### "), "every exercise must be a cell of the part"),
     ("check_exercises", swap("### Exercise 6", "## References"), "every exercise must be a cell of the part"),
     ("check_exercises", drop("### Exercise 6"), "there are 5 exercises"),
