@@ -44,8 +44,10 @@ notebooks: $(VENV)/ready  ## every notebook: nbval, lint, budgets, another seed,
 	@echo "== notebooks: the stored outputs hold (nbval)"
 	COURSE_SCALE=laptop COURSE_SEED=0 $(PYTEST) -n 2 --dist loadscope --nbval-lax --nbval-current-env \
 		--nbval-cell-timeout 120 $(NOTEBOOKS)
-	@echo "== notebooks: another seed, definitions, solutions, time and memory"
-	$(PYTEST) -m notebook tests/notebooks
+	@echo "== notebooks: another seed, definitions, solutions"
+	$(PYTEST) -n 2 -m "notebook and not timed" tests/notebooks
+	@echo "== notebooks: time and memory, one chapter at a time"
+	$(PYTEST) -m timed tests/notebooks
 
 strict-book: $(VENV)/ready  ## build the site with every warning an error
 	@echo "== the book, warnings as errors"

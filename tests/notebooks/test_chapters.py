@@ -22,6 +22,7 @@ def test_another_seed_the_solutions_and_the_definitions(path):
 
 
 @pytest.mark.notebook
+@pytest.mark.timed
 @pytest.mark.parametrize("path", CHAPTERS)
 def test_cost_is_within_the_budget_and_what_the_header_says(path):
     header = chapters.course(chapters.read(path))["measured"]
