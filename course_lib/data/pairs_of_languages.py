@@ -1,7 +1,7 @@
 """Sentences with their translations, and a split that no sentence crosses.
 
-A corpus of volunteers holds some sentences several times, each time with another translation. Split at random, a part of
-the test set would stand in the training set, on one side or the other; `Pairs.split` keeps such pairs together.
+A corpus of volunteers holds some sentences several times, each time with another translation. Split at random, a part
+of the test set would stand in the training set, on one side or the other; `Pairs.split` keeps such pairs together.
 """
 
 from __future__ import annotations

@@ -10,6 +10,9 @@ True
 (1, 3, 20)
 >>> greedy_decode(model, source, start=1, end=2, length=4).shape
 (1, 4)
+>>> tokens, scores = beam_decode(model, source, start=1, end=2, length=4, beams=3)
+>>> tokens.shape, scores.shape  # (batch, beams, length), the best first
+((1, 3, 4), (1, 3))
 
 References
 ----------
@@ -34,7 +37,7 @@ from course_lib.layers.positions import PositionEmbedding
 from course_lib.layers.transformer_block import TransformerBlock
 from course_lib.models import _presets
 
-__all__ = ["PRESETS", "Transformer", "TransformerConfig", "greedy_decode", "transformer"]
+__all__ = ["PRESETS", "Transformer", "TransformerConfig", "beam_decode", "greedy_decode", "transformer"]
 
 
 @dataclass(frozen=True)
@@ -375,12 +378,7 @@ def greedy_decode(
         If a number is out of range, or `length` is above ``model.config.length``.
     """
     config = model.config
-    if _check.count("length", length) > config.length:
-        raise ValueError(f"length is {length}; the model has {config.length} positions")
-    for name, token in (("start", start), ("end", end)):
-        if _check.count(name, token, least=0) >= config.vocabulary:
-            raise ValueError(f"{name} is {token}; it must be a token, below {config.vocabulary}")
-
+    _check_decoding(config, start, end, length)
     context, mask = model.encode(source, training=False)
     context = ops.stop_gradient(context)
     tokens = np.full((context.shape[0], length + 1), config.padding, "int32")
@@ -399,3 +397,107 @@ def greedy_decode(
         if done.all():
             break
     return tokens[:, 1:]
+
+
+def beam_decode(
+    model: Transformer,
+    source: Any,
+    start: int,
+    end: int,
+    length: int,
+    beams: int = 4,
+    length_penalty: float = 0.0,
+    use_cache: bool = True,
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Look for the most probable target, with the `beams` best ones so far followed up at every step.
+
+    Each step scores every target so far followed by every token, and keeps the best. A target that has reached `end`
+    keeps its place as long as no others push it out. With one beam this is `greedy_decode`; with as many beams as there
+    are targets it finds the best one.
+
+    Parameters
+    ----------
+    model, source, start, end, length, use_cache
+        As `greedy_decode` takes them.
+    beams : int
+        Targets to keep.
+    length_penalty : float
+        A target's probability falls with every token, so the search favours short ones. Its score is the logarithm of
+        its probability divided by :math:`((5 + n) / 6)^\alpha`, for n tokens with `end`: 0 compares probabilities, and
+        the larger this :math:`\alpha`, the longer what wins.
+
+    Returns
+    -------
+    tokens : numpy.ndarray, shape (batch, beams, length), int
+        The best first, without `start`; behind `end`, ``model.config.padding``.
+    scores : numpy.ndarray, shape (batch, beams), float64
+        Minus infinity, and nothing but padding, where there are fewer targets than beams.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is out of range, or `length` is above ``model.config.length``.
+
+    References
+    ----------
+    Y. Wu et al., 2016, section 7, https://arxiv.org/abs/1609.08144
+    """
+    config = model.config
+    _check_decoding(config, start, end, length)
+    _check.count("beams", beams)
+    _check.non_negative("length_penalty", length_penalty)
+
+    context, mask = (ops.repeat(tensor, beams, axis=0) for tensor in model.encode(source, training=False))
+    context = ops.stop_gradient(context)
+    batch = context.shape[0] // beams
+    rows = np.arange(batch)[:, None]
+    tokens = np.full((batch, beams, length + 1), config.padding, "int32")
+    tokens[:, :, 0] = start
+    logarithms = np.full((batch, beams), -np.inf)  # of the probabilities
+    logarithms[:, 0] = 0.0  # at first all beams are the same: one of them stands for all
+    done, lengths = np.zeros((batch, beams), bool), np.zeros((batch, beams), int)
+    caches = model.empty_caches(context, length) if use_cache else None
+    for place in range(length):
+        flat = tokens.reshape(batch * beams, length + 1)
+        if use_cache:
+            position = ops.convert_to_tensor(place, "int32")
+            logits, caches = model.decode(flat[:, place : place + 1], None, mask, caches, position, training=False)
+        else:
+            logits = model.decode(flat[:, : place + 1], context, mask, training=False)
+        gains = ops.convert_to_numpy(ops.log_softmax(logits[:, -1], axis=-1)).astype("float64")
+        gains = gains.reshape(batch, beams, -1)
+        stays = np.full(gains.shape[-1], -np.inf)  # what is complete has one continuation, itself
+        stays[config.padding] = 0.0
+        candidates = logarithms[..., None] + np.where(done[..., None], stays, gains)  # (batch, beams, vocabulary)
+        longer = lengths + ~done
+        scores = (candidates / _penalty(longer, length_penalty)[..., None]).reshape(batch, -1)
+        best = np.argpartition(-scores, beams - 1, axis=1)[:, :beams]  # in any order; the next line sorts them
+        best = np.take_along_axis(best, np.argsort(-scores[rows, best], axis=1, kind="stable"), axis=1)
+        parents, chosen = np.divmod(best, gains.shape[-1])
+        logarithms = candidates.reshape(batch, -1)[rows, best]
+        tokens, lengths, done = tokens[rows, parents], longer[rows, parents], done[rows, parents]
+        tokens[:, :, place + 1] = chosen
+        done |= chosen == end
+        if done.all():
+            break
+        if use_cache:
+            # Each beam takes over what its parent remembers. All beams of a row have the same keys of the source.
+            order = ops.convert_to_tensor((rows * beams + parents).reshape(-1), "int32")
+            caches = [
+                cache | {"self": tuple(ops.stop_gradient(ops.take(half, order, axis=0)) for half in cache["self"])}
+                for cache in caches
+            ]
+    tokens[np.isinf(logarithms)] = config.padding
+    return tokens[:, :, 1:], logarithms / _penalty(np.maximum(lengths, 1), length_penalty)
+
+
+def _penalty(lengths: np.ndarray, strength: float) -> np.ndarray:
+    return ((5.0 + lengths) / 6.0) ** strength
+
+
+def _check_decoding(config: TransformerConfig, start: int, end: int, length: int) -> None:
+    if _check.count("length", length) > config.length:
+        raise ValueError(f"length is {length}; the model has {config.length} positions")
+    for name, token in (("start", start), ("end", end)):
+        if _check.count(name, token, least=0) >= config.vocabulary:
+            raise ValueError(f"{name} is {token}; it must be a token, below {config.vocabulary}")
