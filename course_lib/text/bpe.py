@@ -261,22 +261,6 @@ class ByteLevelBPE(Tokenizer):
         (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
         return folder
 
-    def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
-        """Encode many texts at once, which is faster.
-
-        Parameters
-        ----------
-        texts : sequence of str
-            The texts.
-
-        Returns
-        -------
-        list of lists of int
-            The tokens of each text, without any special token at its ends.
-        """
-        encoded = self._backend.encode_batch(require_texts("texts", texts), add_special_tokens=False)
-        return [one.ids for one in encoded]
-
     def _join(self, numbers: list[int]) -> str:
         return str(self._backend.decode(numbers, skip_special_tokens=False))
 

@@ -63,6 +63,7 @@ class Tokenizer:
     sep: int | None
     mask: int | None
     end: int | None
+    _backend: Any  # the tokenizer of the library ``tokenizers``, in the kinds that leave the cutting to it
 
     # Between two texts of a pair: how many separators, and whether the second is marked as another segment.
     _separators = 1
@@ -105,8 +106,20 @@ class Tokenizer:
         return self.encode_many([text])[0]
 
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
-        """Encode many texts at once, which is faster."""
-        raise NotImplementedError
+        """Encode many texts at once, which is faster.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            The texts.
+
+        Returns
+        -------
+        list of lists of int
+            The tokens of each text, without any special token at its ends.
+        """
+        encoded = self._backend.encode_batch(require_texts("texts", texts), add_special_tokens=False)
+        return [one.ids for one in encoded]
 
     def decode(self, ids: Any, special: bool = False) -> str:
         """Put tokens together to a text again.

@@ -299,22 +299,6 @@ class WordPiece(Tokenizer):
         path.write_text("".join(token + "\n" for token in self.tokens), encoding="utf-8", newline="\n")
         return path
 
-    def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
-        """Encode many texts at once, which is faster.
-
-        Parameters
-        ----------
-        texts : sequence of str
-            The texts.
-
-        Returns
-        -------
-        list of lists of int
-            The tokens of each text, without any special token at its ends.
-        """
-        encoded = self._backend.encode_batch(require_texts("texts", texts), add_special_tokens=False)
-        return [one.ids for one in encoded]
-
     def encode_with_places(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
         """Encode texts, and say for each token which characters of its text it stands for.
 
