@@ -480,7 +480,7 @@ def beam_decode(
         done |= chosen == end
         if done.all():
             break
-        if use_cache:
+        if caches is not None:
             # Each beam takes over what its parent remembers. All beams of a row have the same keys of the source.
             order = ops.convert_to_tensor((rows * beams + parents).reshape(-1), "int32")
             caches = [
