@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.signal import lfilter, sosfilt
@@ -194,26 +195,26 @@ def pronounce(words: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(sounds)
 
 
-def resonator(frequency: float, width: float, rate: int) -> tuple[float, float, float]:
+def resonator(frequency: Any, width: Any, rate: int) -> tuple[Any, Any, Any]:
     r"""Give the numbers of a digital resonator, :math:`y_n = A x_n + B y_{n-1} + C y_{n-2}`.
 
     .. math:: C = -e^{-2\pi b / r}, \quad B = 2 e^{-\pi b / r} \cos(2 \pi f / r), \quad A = 1 - B - C
 
     Parameters
     ----------
-    frequency, width : float
+    frequency, width : float or array of float
         Its place :math:`f` and its width :math:`b` at half of the power, Hz.
     rate : int
         Samples a second, :math:`r`.
 
     Returns
     -------
-    A, B, C : float
+    A, B, C : float or array of float
         A constant goes through unchanged.
     """
     c = -np.exp(-2 * np.pi * width / rate)
     b = 2 * np.exp(-np.pi * width / rate) * np.cos(2 * np.pi * frequency / rate)
-    return float(1 - b - c), float(b), float(c)
+    return 1 - b - c, b, c
 
 
 def speak(
@@ -324,32 +325,33 @@ def _voiced(
     source = lfilter([a, -a], [1, -b, -c], pulses)
     source /= source.std() + 1e-12
     source = voice * ((1 - who.breath) * source + who.breath * rng.normal(size=len(voice)))
-    higher = [(place * ADULT_MAN / who.tract, width) for place, width in HIGHER]
-    higher = [(place, width) for place, width in higher if place < 0.47 * rate]
-    state, result = np.zeros((3 + len(higher), 2)), np.empty(len(voice))
-    for number, (row, factor) in enumerate(zip(formants, damped, strict=True)):
-        places = [(min(place, 0.47 * rate), width * factor) for place, width in zip(row, WIDTHS, strict=True)]
-        sections = []
-        for place, width in (*places, *higher):
-            a, b, c = resonator(place, width, rate)
-            sections.append([a, 0, 0, 1, -b, -c])
-        piece = slice(number * step, (number + 1) * step)
-        result[piece], state = sosfilt(sections, source[piece], zi=state)
+    places = [formants, *(np.full((len(formants), 1), place * ADULT_MAN / who.tract) for place, _ in HIGHER)]
+    widths = [np.outer(damped, WIDTHS), *(np.full((len(formants), 1), width) for _, width in HIGHER)]
+    a, b, c = resonator(np.minimum(np.hstack(places), 0.47 * rate), np.hstack(widths), rate)  # (frames, formants)
+    if HIGHER[-1][0] * ADULT_MAN / who.tract > 0.47 * rate:  # what the rate cannot hold is left out
+        a, b, c = a[:, :-1], b[:, :-1], c[:, :-1]
+    result = _filtered(source, a, b, c, step)
     loud = result[voice > 0.5]
     return result / (loud.std() if len(loud) else 1.0)
 
 
 def _noisy(band: np.ndarray, noise: np.ndarray, rate: int, step: int, rng: np.random.Generator) -> np.ndarray:
     """Send noise through one resonator that lets its middle through unchanged."""
-    source, state, result = rng.normal(size=len(noise)), np.zeros((1, 2)), np.empty(len(noise))
-    for number, (place, width) in enumerate(band):
-        place = min(place, 0.47 * rate)
-        _, b, c = resonator(place, width, rate)
-        turn = np.exp(-2j * np.pi * place / rate)
-        gain = abs(1 - b * turn - c * turn**2)
+    place = np.minimum(band[:, :1], 0.47 * rate)
+    _, b, c = resonator(place, band[:, 1:], rate)  # (frames, 1)
+    turn = np.exp(-2j * np.pi * place / rate)
+    return noise * _filtered(rng.normal(size=len(noise)), abs(1 - b * turn - c * turn**2), b, c, step)
+
+
+def _filtered(source: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, step: int) -> np.ndarray:
+    """Send sound through resonators (frames, resonators), one after the other; they change with each frame."""
+    zero, one = np.zeros_like(a), np.ones_like(a)
+    sections = np.stack([a, zero, zero, one, -b, -c], axis=-1)
+    state, result = np.zeros((a.shape[1], 2)), np.empty(len(source))
+    for number, section in enumerate(sections):
         piece = slice(number * step, (number + 1) * step)
-        result[piece], state = sosfilt([[gain, 0, 0, 1, -b, -c]], source[piece], zi=state)
-    return noise * result
+        result[piece], state = sosfilt(section, source[piece], zi=state)
+    return result
 
 
 def _stretched(values: np.ndarray, step: int) -> np.ndarray:
