@@ -39,6 +39,7 @@ NEEDS = {
     "keras_hub torch": ("keras_hub", "torch"),
     "transformers eager": ("transformers", "torch"),
     "transformers compiled": ("transformers", "torch"),
+    "transformers masked eager": ("transformers", "torch"),
 }
 PACKAGES = ("numpy", "keras", "tensorflow", "jax", "torch", "keras-hub", "transformers")
 BACKENDS = ("tensorflow", "jax", "torch")

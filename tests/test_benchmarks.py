@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[1]
             [
                 *("--layers", "1", "--width", "8", "--heads", "2", "--hidden", "8", "--length", "20", "--batch", "2"),
                 *("--vocabulary", "20", "--ways", "ours tensorflow", "--tasks", "train,infer,generate"),
+                *("--parts", "tasks,curves,profile", "--curves", "vocabulary"),
             ],
             "ours tensorflow",
         ),
