@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import itertools
 from dataclasses import replace
 
 import keras
@@ -13,7 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_lib.evaluation.costs import count_flops, count_parameters
-from course_lib.models.transformer import PRESETS, Transformer, TransformerConfig, greedy_decode, transformer
+from course_lib.models.transformer import (
+    PRESETS,
+    Transformer,
+    TransformerConfig,
+    beam_decode,
+    greedy_decode,
+    transformer,
+)
 from tests.layers.finite_differences import numpy
 
 SMALL = TransformerConfig(
@@ -128,6 +136,60 @@ def test_what_follows_the_end_is_padding():
     assert list(stopped[0]) == [first[0], 0, 0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_one_beam_is_greedy_and_more_find_no_less(seed):
+    model, source = drawn(SMALL, seed), tokens(seed)["source"]
+    source[0, 3:] = 0
+    greedy = greedy_decode(model, source, 1, 2, 9)
+    one, first = beam_decode(model, source, 1, 2, 9, beams=1)
+    np.testing.assert_array_equal(one[:, 0], greedy)
+    some, scores = beam_decode(model, source, 1, 2, 9, beams=3)
+    again, same = beam_decode(model, source, 1, 2, 9, beams=3, use_cache=False)
+    np.testing.assert_array_equal(some, again)
+    np.testing.assert_allclose(scores, same, atol=1e-4)
+    assert some.shape == (4, 3, 9)
+    assert (np.diff(scores) <= 0).all()
+    assert scores[:, 0].sum() > first[:, 0].sum() + 0.1  # greedy misses better ones
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.0, 3.0])
+def test_with_enough_beams_it_finds_the_best_of_all(strength):
+    """Every target of at most three tokens, scored at once; a padding token before the end is a token like others."""
+    config = replace(SMALL, vocabulary=5, padding=4)
+    model, start, end, length = drawn(config, 5), 0, 2, 3
+    source = np.array([[1, 3, 3], [3, 1, 4]])
+    every = [list(t) for n in range(1, 4) for t in itertools.product(range(5), repeat=n)]
+    every = [t for t in every if end not in t[:-1] and (len(t) == length or t[-1] == end)]
+    assert len(every) == 1 + 4 + 4 * 4 * 5
+    rows, scores = np.full((len(every), length), config.padding), np.zeros((2, len(every)))
+    for row, target in zip(rows, every, strict=True):
+        row[: len(target)] = target
+    given = np.concatenate([np.full((len(every), 1), start), rows[:, :-1]], axis=1)
+    for n in range(2):
+        logits = numpy(model({"source": np.repeat(source[n : n + 1], len(every), axis=0), "target": given}))
+        gains = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        for m, target in enumerate(every):
+            size = len(target)
+            scores[n, m] = gains[m, np.arange(size), target].sum() / ((5 + size) / 6) ** strength
+    found, values = beam_decode(model, source, start, end, length, beams=len(every), length_penalty=strength)
+    for n in range(2):
+        np.testing.assert_allclose(values[n], -np.sort(-scores[n]), atol=1e-4)
+        np.testing.assert_array_equal(found[n, 0], rows[scores[n].argmax()])
+    more, values = beam_decode(model, source, start, end, 1, beams=7)  # there are five targets of one token
+    np.testing.assert_array_equal(np.isinf(values), [[False] * 5 + [True] * 2] * 2)
+    assert (more[:, 5:] == config.padding).all()
+
+
+def test_a_penalty_prefers_longer_targets():
+    model, source = drawn(SMALL, 0), tokens(0, batch=8)["source"]
+
+    def length(strength, end=11):  # a token that this model writes early
+        found, _ = beam_decode(model, source, 1, end, 9, beams=4, length_penalty=strength)
+        return np.mean([(list(row).index(end) + 1) if end in row else 9 for row in found[:, 0]])
+
+    assert length(0.0) < length(3.0)
+
+
 def test_it_learns_to_reverse():
     """On sequences that it has seen: a loss near 0 needs attention across, positions and the shift."""
     rng = np.random.default_rng(0)
@@ -219,3 +281,11 @@ def test_errors_name_the_argument():
         greedy_decode(model, source, 1, 2, 13)
     with pytest.raises(ValueError, match="end is 20; it must be a token, below 20"):
         greedy_decode(model, source, 1, 20, 3)
+    with pytest.raises(ValueError, match="start is 20; it must be a token, below 20"):
+        beam_decode(model, source, 20, 2, 3)
+    with pytest.raises(ValueError, match="length is 13; the model has 12 positions"):
+        beam_decode(model, source, 1, 2, 13)
+    with pytest.raises(ValueError, match="beams is 0"):
+        beam_decode(model, source, 1, 2, 3, beams=0)
+    with pytest.raises(ValueError, match=r"length_penalty is -0\.5"):
+        beam_decode(model, source, 1, 2, 3, length_penalty=-0.5)
