@@ -38,7 +38,7 @@ __all__ = [
 
 
 class LanguageModel(Protocol):
-    """What `beam_search` asks: how probable is this label behind these?"""
+    """What `beam_search` asks: the probability of a label behind others."""
 
     def log_probability(self, before: Sequence[Any], label: Any) -> float:
         """Give the natural logarithm; `label` None stands for the end."""
@@ -339,7 +339,9 @@ def _log_sum(*terms: np.ndarray) -> np.ndarray:
 def _log_probabilities(values: Any) -> np.ndarray:
     y = np.asarray(values, np.float64)
     if y.ndim != 2 or 0 in y.shape:
-        raise ValueError(f"log_probabilities has shape {y.shape}; it must be (time, symbols), with at least one of each")
+        raise ValueError(
+            f"log_probabilities has shape {y.shape}; it must be (time, symbols), with at least one of each"
+        )
     if np.isnan(y).any() or (y == np.inf).any():
         raise ValueError("log_probabilities holds a NaN or an infinity; only minus infinity is allowed")
     return y

@@ -23,7 +23,17 @@ from scipy.signal import get_window
 
 from course_lib import _check
 
-__all__ = ["decibels", "hz_to_mel", "istft", "log_mel", "mel_filterbank", "mel_spectrogram", "mel_to_hz", "mfcc", "stft"]
+__all__ = [
+    "decibels",
+    "hz_to_mel",
+    "istft",
+    "log_mel",
+    "mel_filterbank",
+    "mel_spectrogram",
+    "mel_to_hz",
+    "mfcc",
+    "stft",
+]
 
 SCALES = ("htk", "slaney")
 

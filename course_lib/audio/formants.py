@@ -76,7 +76,9 @@ class Phoneme:
     damped: float = 1.0
 
 
-def _vowel(duration: float, begin: tuple[float, float, float], end: tuple[float, float, float] | None = None) -> Phoneme:
+def _vowel(
+    duration: float, begin: tuple[float, float, float], end: tuple[float, float, float] | None = None
+) -> Phoneme:
     return Phoneme(duration, begin, end or begin)
 
 

@@ -1,4 +1,4 @@
-"""A language model by counting: how probable is a letter behind the last few?
+"""A language model by counting: the probability of a letter behind the last few.
 
 >>> model = CharacterNGram(["two", "ten", "tin"], order=2)
 >>> model.log_probability("t", "e") > model.log_probability("t", "o")
