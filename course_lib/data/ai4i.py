@@ -206,7 +206,8 @@ def simulate_ai4i(count: int = 10_000, seed: int = 0) -> Ai4i:
         ],
         axis=1,
     )
-    return Ai4i(quality, exact.round(1), modes, modes.any(axis=1).astype(np.int32))
+    failed = np.asarray(modes.any(axis=1), np.int32)
+    return Ai4i(quality, exact.round(1), modes, failed)
 
 
 def _walk(rng: np.random.Generator, count: int) -> np.ndarray:
