@@ -227,12 +227,15 @@ class WaveNet(keras.Model):
         codes, condition = _parts(self.config, inputs)
         codes = ops.cast(codes, "int32")
         before = ops.pad(codes[:, :-1], ((0, 0), (1, 0)), constant_values=self.config.classes // 2)
-        x = self.embedding(before)  # (batch, time, residual)
+        return self._stack(self.embedding(before), condition)
+
+    def _stack(self, x: Any, condition: Any) -> Any:
+        """Do all that comes after the table: from (batch, time, residual) to scores (batch, time, classes)."""
         total: Any = 0
         for n, (gate, to_skip) in enumerate(zip(self.gates, self.to_skip, strict=True)):
             both = gate(x)  # (batch, time, 2 channels)
             if condition is not None:
-                both = both + self._spread(self.conditions[n](condition), codes.shape[1])
+                both = both + self._spread(self.conditions[n](condition), x.shape[1])
             filtered, gated = ops.split(both, 2, axis=-1)
             z = ops.tanh(filtered) * ops.sigmoid(gated)  # (batch, time, channels)
             total = total + to_skip(z)

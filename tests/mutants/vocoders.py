@@ -1,0 +1,261 @@
+# ruff: noqa: E501, because a mutant reads best on one line
+"""Wrong mu-laws, vocoders that look ahead or forget, flows whose density is not theirs."""
+
+AUDIO, MODELS = "course_lib/audio", "course_lib/models"
+TESTS = {
+    f"{AUDIO}/companding.py": ["tests/audio/test_companding.py"],
+    f"{AUDIO}/griffin_lim.py": ["tests/audio/test_griffin_lim.py"],
+    "course_lib/layers/dilated.py": ["tests/layers/test_dilated.py"],
+    f"{MODELS}/wavenet.py": ["tests/models/test_wavenet.py"],
+    f"{MODELS}/wavernn.py": ["tests/models/test_wavernn.py"],
+    f"{MODELS}/waveglow.py": ["tests/models/test_waveglow.py"],
+}
+
+MUTANTS = {
+    f"{AUDIO}/companding.py": [
+        (
+            "mu-law: logarithm of mu |x| alone",
+            "np.log1p(mu * np.abs(x)) / np.log1p(mu)",
+            "np.log(np.maximum(mu * np.abs(x), 1)) / np.log1p(mu)",
+        ),
+        (
+            "mu-law: not divided by the logarithm of 1 + mu",
+            "np.log1p(mu * np.abs(x)) / np.log1p(mu)",
+            "np.log1p(mu * np.abs(x)) / np.log(mu + 1e-9)",
+        ),
+        ("mu-law: the inverse without the sign", "return np.sign(y) * np.expm1", "return np.expm1"),
+        (
+            "mu-law: the inverse divided by 1 + mu",
+            "np.expm1(np.abs(y) * np.log1p(mu)) / mu",
+            "np.expm1(np.abs(y) * np.log1p(mu)) / (mu + 1)",
+        ),
+        ("quantize: rounds down", "/ 2 * mu + 0.5)", "/ 2 * mu)"),
+        ("quantize: one level too many", "/ 2 * mu + 0.5)", "/ 2 * (mu + 1))"),
+        ("dequantize: levels over 1 + mu", "/ mu - 1, mu)", "/ (mu + 1) - 1, mu)"),
+        (
+            "bits: the fine part first",
+            "np.stack([levels // 256, levels % 256]",
+            "np.stack([levels % 256, levels // 256]",
+        ),
+        (
+            "bits: 1 overflows",
+            'np.minimum(np.floor(_samples("samples", samples) * HALF + 0.5), HALF - 1)',
+            'np.floor(_samples("samples", samples) * HALF + 0.5)',
+        ),
+        ("bits: joined without the offset", "parts[..., 1] - HALF) / HALF", "parts[..., 1]) / HALF"),
+    ],
+    f"{AUDIO}/griffin_lim.py": [
+        (
+            "griffin-lim: the target keeps its magnitudes",
+            "sound = istft(wanted * np.exp(1j * np.angle(target))",
+            "sound = istft(target",
+        ),
+        ("griffin-lim: phases turned round", "np.exp(1j * np.angle(target))", "np.exp(-1j * np.angle(target))"),
+        ("griffin-lim: momentum always", "momentum * (possible - before)", "0.5 * (possible - before)"),
+        ("griffin-lim: momentum never", "momentum * (possible - before)", "0 * (possible - before)"),
+        ("griffin-lim: momentum backwards", "momentum * (possible - before)", "momentum * (before - possible)"),
+        (
+            "griffin-lim: a given phase is forgotten",
+            "istft(wanted * np.exp(1j * phase)",
+            "istft(wanted * np.exp(0j * phase)",
+        ),
+        ("griffin-lim: the error counts bins once", "np.full(wanted.shape[-1], 2.0)", "np.full(wanted.shape[-1], 1.0)"),
+        ("griffin-lim: the last bin of an odd transform counts once", "if size % 2 == 0:", "if True:"),
+        (
+            "griffin-lim: the error is not relative",
+            "float(off / np.sqrt(total)) if total > 0",
+            "float(off) if total > 0",
+        ),
+        ("mel: power is not undone", '** (1 / _check.positive("power", power))', '** _check.positive("power", 1.0)'),
+    ],
+    "course_lib/layers/dilated.py": [
+        ("dilated: looks ahead", "middle = 0 if self.causal", "middle = 0 if not self.causal"),
+        ("dilated: taps side by side", "return [self.dilation * (", "return [1 * ("),
+        ("dilated: the latest tap first", "for steps in self.shifts]", "for steps in self.shifts[::-1]]"),
+        ("dilated: no bias", "(-1, self.filters))) + self.bias", "(-1, self.filters)))"),
+        (
+            "shift: wraps around",
+            "return ops.pad(x[:, :-steps], ((0, 0), (steps, 0), (0, 0)))",
+            "return ops.roll(x, steps, axis=1)",
+        ),
+        (
+            "field: one too many",
+            'return 1 + (_check.count("kernel", kernel) - 1)',
+            'return 2 + (_check.count("kernel", kernel) - 1)',
+        ),
+        (
+            "field: kernel times dilations",
+            '(_check.count("kernel", kernel) - 1) * sum',
+            '_check.count("kernel", kernel) * sum',
+        ),
+    ],
+    f"{MODELS}/wavenet.py": [
+        (
+            "wavenet: sees the sample that it guesses",
+            "before = ops.pad(codes[:, :-1], ((0, 0), (1, 0)), constant_values=self.config.classes // 2)",
+            "before = codes",
+        ),
+        ("wavenet: begins with code 0", "constant_values=self.config.classes // 2)", "constant_values=0)"),
+        (
+            "wavenet: gates change places",
+            "ops.tanh(filtered) * ops.sigmoid(gated)",
+            "ops.tanh(gated) * ops.sigmoid(filtered)",
+        ),
+        ("wavenet: no gate", "ops.tanh(filtered) * ops.sigmoid(gated)", "ops.tanh(filtered) + 0 * gated"),
+        ("wavenet: no residual", "x = x + self.to_residual[n](z)", "x = self.to_residual[n](z)"),
+        ("wavenet: only the last skip counts", "total = total + to_skip(z)", "total = to_skip(z)"),
+        ("wavenet: no first relu", "self.hidden(ops.relu(total))", "self.hidden(total)"),
+        ("wavenet: no second relu", "self.scores(ops.relu(self.hidden(", "self.scores((self.hidden("),
+        ("wavenet: a frame lasts one sample", "if self.config.hop > 1:", "if self.config.hop > 99:"),
+        (
+            "wavenet: formula with the last residual",
+            "(layer + to_skip + to_residual) - to_residual",
+            "(layer + to_skip + to_residual)",
+        ),
+        ("wavenet: formula without the condition", "(self.condition or 0) * 2 * self.channels", "0"),
+        (
+            "wavenet: multiplications of one tap",
+            "2 * self.kernel * self.residual + self.skip",
+            "2 * self.residual + self.skip",
+        ),
+        (
+            "cache: one step too short",
+            "room = [(config.kernel - 1) * dilation for",
+            "room = [max((config.kernel - 1) * dilation - 1, 1) for",
+        ),
+        ("cache: the newest first", "(self.time + i * dilation) % size]", "(self.time - i * dilation) % size]"),
+        ("cache: never written", "ring[self.time % size] = x", "pass"),
+        (
+            "cache: the new sample is read as an old one",
+            "@ kernel + bias\n            ring[self.time % size] = x",
+            "@ kernel + bias\n            ring[(self.time + 1) % size] = x",
+        ),
+        ("cache: forgets the condition", "both += condition[n]", "pass"),
+        ("cache: the first frame for all", "t % config.hop == 0)", "t % config.hop == 99)"),
+        ("generate: the same code is fed again", "last = codes[:, t] = draw(", "codes[:, t] = draw("),
+        ("draw: without the temperature", "/ temperature\n", "/ 1\n"),
+        ("draw: the most likely always", "return (reached > threshold).argmax", "return weights.argmax"),
+        ("draw: code of probability 0", "(reached > threshold)", "(reached >= threshold * 0)"),
+        (
+            "wavenet: all layers from one seed",
+            "own = _seeds.derive(seed, 100 * (n + 1))",
+            "own = _seeds.derive(seed, 100)",
+        ),
+    ],
+    f"{MODELS}/wavernn.py": [
+        ("wavernn: no mask", "mask[2] = np.tile(np.arange(self.units) >= self.units // 2, 3)", "pass"),
+        ("wavernn: the mask the other way round", ">= self.units // 2, 3)", "< self.units // 2, 3)"),
+        ("wavernn: the mask on the past", "mask[2] = np.tile", "mask[0] = np.tile"),
+        (
+            "wavernn: the fine half is an input too",
+            "steps = [before, scaled[..., :1]]",
+            "steps = [before, scaled[..., 1:]]",
+        ),
+        ("wavernn: begins with the lowest sample", "SILENCE = (128, 0)", "SILENCE = (0, 0)"),
+        (
+            "wavernn: heads change places",
+            "zip((self.coarse, self.fine), ops.split",
+            "zip((self.fine, self.coarse), ops.split",
+        ),
+        ("wavernn: no relu", "last(ops.relu(hidden(state)))", "last(hidden(state))"),
+        ("wavernn: scaled to 0..2", "self.compute_dtype) / 127.5 - 1", "self.compute_dtype) / 127.5"),
+        (
+            "wavernn: frames last one sample",
+            "ops.cast(condition, scaled.dtype), self.config.hop, axis=1)",
+            "ops.cast(condition, scaled.dtype), 1, axis=1)\n            frames = ops.tile(frames, (1, 9, 1))",
+        ),
+        ("wavernn: formula with one bias", "(self.condition or 0) + 2) * 3 * n", "(self.condition or 0) + 1) * 3 * n"),
+        ("wavernn: multiplications of one half", "3 * n * n + 2 * (half * half", "3 * n * n + (half * half"),
+        (
+            "state: the new first half is seen by the second",
+            "self.state[:, own] + (1 - u) * candidate",
+            "self.state[:, own] + (1 - u) * candidate\n        self.state = self.new.copy() if number else self.state * 1.001",
+        ),
+        ("state: never renewed", "self.state = self.new", "pass"),
+        (
+            "state: gates change places",
+            "self.new[:, own] = u * self.state[:, own] + (1 - u) * candidate",
+            "self.new[:, own] = (1 - u) * self.state[:, own] + u * candidate",
+        ),
+        (
+            "state: the coarse half is not told",
+            "self.inputs = self.inputs + _scaled(coarse[:, None]) @ self.kernel[2:3]",
+            "pass",
+        ),
+        ("state: forgets the condition", "self.added = self.bias + frame @ self.kernel[3:]", "pass"),
+        (
+            "generate: the fine half drawn from the coarse scores",
+            "draw(step.fine(last[:, 0]), rng, temperature)",
+            "draw(step.coarse(last), rng, temperature)",
+        ),
+    ],
+    f"{MODELS}/waveglow.py": [
+        (
+            "waveglow: the determinant of one place",
+            "ops.cast(ops.shape(x)[1], x.dtype) * ops.slogdet(self.kernel)[1]",
+            "ops.slogdet(self.kernel)[1]",
+        ),
+        (
+            "waveglow: the mixing does not count",
+            "x, stretched = mixer(x)\n            log_det = log_det + stretched",
+            "x, stretched = mixer(x)",
+        ),
+        (
+            "waveglow: the coupling does not count",
+            "x, stretched = coupling([x, condition])\n            log_det = log_det + stretched",
+            "x, stretched = coupling([x, condition])",
+        ),
+        (
+            "waveglow: undone by the transpose",
+            "ops.inv(ops.convert_to_tensor(self.kernel))",
+            "ops.transpose(self.kernel)",
+        ),
+        (
+            "waveglow: a coupling moves before it scales",
+            "ops.exp(scale) * second + move",
+            "ops.exp(scale) * (second + move)",
+        ),
+        ("waveglow: a coupling is not undone", "(second - move) * ops.exp(-scale)", "second * ops.exp(-scale) - move"),
+        (
+            "waveglow: a coupling listens to the half that it changes",
+            "move, scale = self._network(first, condition)\n        y =",
+            "move, scale = self._network(second, condition)\n        y =",
+        ),
+        (
+            "waveglow: the last layer starts as others",
+            'kernel_initializer="zeros"',
+            'kernel_initializer="glorot_uniform"',
+        ),
+        ("waveglow: dilations do not grow", "2 * residual, kernel, 2**n, False,", "2 * residual, kernel, 1, False,"),
+        ("waveglow: no residual", "x = x + self.to_residual[n](z)", "x = self.to_residual[n](z)"),
+        ("waveglow: only the last skip counts", "total = total + to_skip(z)", "total = to_skip(z)"),
+        (
+            "waveglow: move and scale change places",
+            "move, scale = ops.split(self.end(total), 2, axis=-1)",
+            "scale, move = ops.split(self.end(total), 2, axis=-1)",
+        ),
+        (
+            "waveglow: the last channels leave",
+            "left.append(x[..., : self.config.early_size])\n                x = x[..., self.config.early_size :]",
+            "left.append(x[..., -self.config.early_size :])\n                x = x[..., : -self.config.early_size]",
+        ),
+        (
+            "waveglow: nothing leaves at once",
+            "self.group - n // self.early_every * self.early_size",
+            "self.group - (n + 1) // self.early_every * self.early_size",
+        ),
+        ("waveglow: the density without its constant", "/ (2 * sigma**2) - constant", "/ (2 * sigma**2)"),
+        ("waveglow: the density without the half", "/ (2 * sigma**2) - constant", "/ sigma**2 - constant"),
+        ("waveglow: the determinant counts against", "return log_det - ops.sum(z**2", "return -log_det - ops.sum(z**2"),
+        ("waveglow: cost not by the sample", '/ inputs["sound"].shape[1]', "/ 1"),
+        ("waveglow: samples of unit noise", '(_check.non_negative("sigma", sigma) * own', "(own"),
+        (
+            "waveglow: groups of distant samples",
+            "return ops.reshape(sound, (-1, sound.shape[1] // group, group))",
+            "return ops.transpose(ops.reshape(sound, (-1, group, sound.shape[1] // group)), (0, 2, 1))",
+        ),
+        ("waveglow: formula with the last residual", "self.layers * layer - (r + 1) * r +", "self.layers * layer +"),
+        ("waveglow: sigma of 1", "sigma: float = 0.5**0.5", "sigma: float = 1.0"),
+        ("waveglow: couplings from one seed", "own = _seeds.derive(seed, 1 + n)", "own = _seeds.derive(seed, 1)"),
+    ],
+}
