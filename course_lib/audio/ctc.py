@@ -291,7 +291,7 @@ def beam_search(
         return known[text]
 
     def score(text: tuple[int, ...], sums: list[float]) -> float:
-        return float(np.logaddexp(*sums)) + extra(text)
+        return float(np.logaddexp(sums[0], sums[1])) + extra(text)
 
     best: dict[tuple[int, ...], list[float]] = {(): [0.0, -math.inf]}  # sums that end in a blank, in a letter
     for step in y.tolist():

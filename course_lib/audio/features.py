@@ -209,7 +209,7 @@ def mel_filterbank(
     top = samples / 2 if high is None else _check.positive("high", high)
     if not 0 <= _check.non_negative("low", low) < top <= samples / 2:
         raise ValueError(f"low is {low} and high {top}; allowed is 0 <= low < high <= rate / 2 = {samples / 2}")
-    corners = mel_to_hz(np.linspace(*hz_to_mel([low, top], scale), count + 2), scale)  # in Hz
+    corners = mel_to_hz(np.linspace(hz_to_mel(low, scale), hz_to_mel(top, scale), count + 2), scale)  # in Hz
     bins = np.arange(size // 2 + 1) * samples / size
     rising = (bins - corners[:-2, None]) / np.diff(corners)[:-1, None]
     falling = (corners[2:, None] - bins) / np.diff(corners)[1:, None]

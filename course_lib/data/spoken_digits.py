@@ -53,8 +53,9 @@ class Recordings:
     def take(self, numbers: Sequence[int] | np.ndarray) -> Recordings:
         """Give the recordings with these numbers, in this order."""
         chosen = np.asarray(numbers, np.int64)
-        columns = (tuple(column[n] for n in chosen) for column in (self.samples, self.texts, self.speakers))
-        return Recordings(*columns, self.rate)  # type: ignore[arg-type]
+        samples = tuple(self.samples[number] for number in chosen)
+        texts, speakers = (tuple(column[number] for number in chosen) for column in (self.texts, self.speakers))
+        return Recordings(samples, texts, speakers, self.rate)
 
     def by_speaker(self, speakers: Sequence[str]) -> tuple[Recordings, Recordings]:
         """Split: first the recordings of all other speakers, then those of these.
@@ -95,10 +96,9 @@ def fsdd(folder: str | Path) -> tuple[Recordings, Recordings]:
     place = Path(folder)
     inner = place / "recordings"
     pattern = re.compile(r"([0-9])_([a-z]+)_([0-9]+)\.wav")
-    found = []
-    for path in sorted((inner if inner.is_dir() else place).glob("*.wav")):
-        if name := pattern.fullmatch(path.name):
-            found.append((path, DIGITS[int(name[1])], name[2], int(name[3])))
+    paths = sorted((inner if inner.is_dir() else place).glob("*.wav"))
+    names = ((path, pattern.fullmatch(path.name)) for path in paths)
+    found = [(path, DIGITS[int(name[1])], name[2], int(name[3])) for path, name in names if name]
     if not found:
         raise FileNotFoundError(f"folder is {str(folder)!r}; there are no files such as 7_jackson_32.wav in it")
     parts = ([row for row in found if row[3] >= 5], [row for row in found if row[3] < 5])
@@ -251,5 +251,5 @@ def _collect(rows: list[tuple[Path, str, str]]) -> Recordings:
     rates = {rate for _, rate in sounds}
     if len(rates) > 1:
         raise ValueError(f"the recordings have the rates {sorted(rates)}; they must have one")
-    texts, speakers = (tuple(row[column] for row in rows) for column in (1, 2))
-    return Recordings(tuple(sound for sound, _ in sounds), texts, speakers, rates.pop() if rates else 0)  # type: ignore
+    samples, texts, speakers = (sound for sound, _ in sounds), (row[1] for row in rows), (row[2] for row in rows)
+    return Recordings(tuple(samples), tuple(texts), tuple(speakers), rates.pop() if rates else 0)

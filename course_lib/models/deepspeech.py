@@ -115,10 +115,9 @@ class DeepSpeechConfig:
         for name in ("window", "hop", "clip"):
             _check.positive(name, getattr(self, name))
         _check.choice("features", self.features, FEATURES)
-        if self.features == "spectrogram" and self.bands != self.window_samples // 2 + 1:
-            raise ValueError(
-                f"bands is {self.bands}; a spectrogram of {self.window_samples} samples has {self.window_samples // 2 + 1}"
-            )
+        bins = self.window_samples // 2 + 1
+        if self.features == "spectrogram" and self.bands != bins:
+            raise ValueError(f"bands is {self.bands}; a spectrogram of {self.window_samples} samples has {bins}")
         try:
             convolutions = tuple(_presets.counts("convolutions", row) for row in self.convolutions)
             good = all(len(row) == 3 for row in convolutions)
@@ -126,7 +125,7 @@ class DeepSpeechConfig:
             good = False
         if not good:
             raise ValueError(
-                f"convolutions is {self.convolutions!r}; it must be a tuple of (channels, frames, step), each at least 1"
+                f"convolutions is {self.convolutions!r}; it must be a tuple of (channels, frames, step), all at least 1"
             )
         object.__setattr__(self, "convolutions", convolutions)
         for name in ("dense", "recurrent", "after"):
@@ -159,7 +158,7 @@ class DeepSpeechConfig:
 
     @property
     def parameters(self) -> int:
-        """All weights: what ``model.count_params()`` gives. Batch normalisation counts 4 a channel, 2 of them moving."""
+        """All weights: what ``model.count_params()`` gives. Batch normalisation has 4 a channel, 2 of them moving."""
         bias = 4 if self.normalize else 1
         total, before = 0, self.bands
         for channels, width, _ in self.convolutions:
@@ -192,7 +191,7 @@ class DeepSpeechConfig:
 
 
 def _second(units: int, recurrent: int, total: int) -> DeepSpeechConfig:
-    """Give a row of Deep Speech 2's table 1: one convolution, `recurrent` layers, and dense ones up to `total` layers."""
+    """Give a row of Deep Speech 2's table 1: one convolution, `recurrent` layers, dense ones up to `total` layers."""
     return DeepSpeechConfig(
         rate=16_000, features="spectrogram", bands=161, window=20.0, convolutions=((units, 11, 2),),
         recurrent=(units,) * recurrent, cell="rnn", after=(units,) * (total - 1 - recurrent), normalize=True,
@@ -211,7 +210,7 @@ PRESETS = {
         cell="rnn",
         after=(2048,),
         dropout=0.05,
-    ),  # fmt: skip
+    ),
     # The four depths of Deep Speech 2's table 1, "38 million parameters" each.
     "deepspeech2_1_of_5": _second(2400, 1, 5),
     "deepspeech2_3_of_5": _second(1880, 3, 5),
@@ -318,7 +317,7 @@ class Frames(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="course_lib")
 class StateCell(keras.layers.Layer):
-    r"""A recurrent cell whose inputs were multiplied by their weights before, for all steps and both directions at once.
+    r"""A recurrent cell whose inputs come multiplied by their weights, for all steps and both directions at once.
 
     .. math::
 
@@ -397,10 +396,7 @@ def config_of(model: keras.Model) -> DeepSpeechConfig:
     """Give the configuration of a model that `deepspeech` built, also after it was saved and loaded."""
     for layer in model.layers:
         if isinstance(layer, Frames):
-            settings = {
-                key: tuple(value) if isinstance(value, list) else value for key, value in layer.settings.items()
-            }
-            return DeepSpeechConfig(**settings)
+            return DeepSpeechConfig(**layer.settings)
     raise ValueError(f"model is {model.name!r}; it must be one that deepspeech built")
 
 
