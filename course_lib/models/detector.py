@@ -484,11 +484,11 @@ class FocalLoss(keras.losses.Loss):
         label = ops.cast(y_true, "int32")[..., None]  # (batch, anchors, 1)
         there = label == ops.arange(y_pred.shape[-1], dtype="int32")
         wrong_way = ops.where(there, -y_pred, y_pred)  # its sigmoid is 1 - p_t, its softplus -log p_t
-        loss = ops.where(there, self.alpha, 1 - self.alpha) * ops.softplus(wrong_way)
+        weight = (1 - self.alpha) + (2 * self.alpha - 1) * ops.cast(there, y_pred.dtype)
+        loss = ops.cast(label != IGNORED, y_pred.dtype) * weight * ops.softplus(wrong_way)
         if self.gamma:
             loss = loss * ops.power(ops.sigmoid(wrong_way), self.gamma)
-        loss = ops.where(label == IGNORED, 0.0, loss)
-        objects = ops.sum(ops.cast(label >= 0, loss.dtype), axis=(1, 2))
+        objects = ops.sum(ops.cast(label >= 0, y_pred.dtype), axis=(1, 2))
         return ops.sum(loss, axis=(1, 2)) / ops.maximum(objects, 1)
 
     def get_config(self) -> dict[str, Any]:
