@@ -153,4 +153,4 @@ def _conv3d_norm(x: Any, filters: int, style: ConvStyle, name: str) -> Any:
     )(x)  # fmt: skip
     if style.normalize:
         x = keras.layers.BatchNormalization(epsilon=style.epsilon, momentum=style.momentum, name=f"{name}_norm")(x)
-    return keras.layers.Activation(style.activation, name=f"{name}_act")(x)
+    return keras.layers.Activation(style.activation, name=f"{name}_{style.activation}")(x)
