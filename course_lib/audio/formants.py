@@ -119,6 +119,7 @@ PHONEMES = {
 WIDTHS = (80.0, 100.0, 160.0)  # of the three formants, Hz
 HIGHER = ((3300.0, 250.0), (3750.0, 200.0))  # the fourth and fifth formants, the same for all sounds: place, width
 STEP = 0.005  # seconds: how often the filter changes
+HIGHEST = 0.45  # of the rate: where the highest formant may lie
 ADULT_MAN = 17.5  # cm: the vocal tract to which the table belongs
 
 
@@ -327,11 +328,13 @@ def _voiced(
     source = lfilter([a, -a], [1, -b, -c], pulses)
     source /= source.std() + 1e-12
     source = voice * ((1 - who.breath) * source + who.breath * rng.normal(size=len(voice)))
-    places = [formants, *(np.full((len(formants), 1), place * ADULT_MAN / who.tract) for place, _ in HIGHER)]
-    widths = [np.outer(damped, WIDTHS), *(np.full((len(formants), 1), width) for _, width in HIGHER)]
-    a, b, c = resonator(np.minimum(np.hstack(places), 0.47 * rate), np.hstack(widths), rate)  # (frames, formants)
-    if HIGHER[-1][0] * ADULT_MAN / who.tract > 0.47 * rate:  # what the rate cannot hold is left out
-        a, b, c = a[:, :-1], b[:, :-1], c[:, :-1]
+    # As many formants as fit below half of the rate: more would lift what is near it, where a resonator meets its
+    # image.
+    higher = [(place * ADULT_MAN / who.tract, width) for place, width in HIGHER]
+    higher = [(place, width) for place, width in higher if place < HIGHEST * rate]
+    places = [formants, *(np.full((len(formants), 1), place) for place, _ in higher)]
+    widths = [np.outer(damped, WIDTHS), *(np.full((len(formants), 1), width) for _, width in higher)]
+    a, b, c = resonator(np.minimum(np.hstack(places), HIGHEST * rate), np.hstack(widths), rate)  # (frames, formants)
     result = _filtered(source, a, b, c, step)
     loud = result[voice > 0.5]
     return result / (loud.std() if len(loud) else 1.0)
@@ -339,7 +342,7 @@ def _voiced(
 
 def _noisy(band: np.ndarray, noise: np.ndarray, rate: int, step: int, rng: np.random.Generator) -> np.ndarray:
     """Send noise through one resonator that lets its middle through unchanged."""
-    place = np.minimum(band[:, :1], 0.47 * rate)
+    place = np.minimum(band[:, :1], HIGHEST * rate)
     _, b, c = resonator(place, band[:, 1:], rate)  # (frames, 1)
     turn = np.exp(-2j * np.pi * place / rate)
     return noise * _filtered(rng.normal(size=len(noise)), abs(1 - b * turn - c * turn**2), b, c, step)
@@ -350,9 +353,13 @@ def _filtered(source: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, s
     zero, one = np.zeros_like(a), np.ones_like(a)
     sections = np.stack([a, zero, zero, one, -b, -c], axis=-1)
     state, result = np.zeros((a.shape[1], 2)), np.empty(len(source))
+    last = before = np.zeros(a.shape[1])  # the two latest outputs of each resonator, which a change leaves alone
     for number, section in enumerate(sections):
         piece = slice(number * step, (number + 1) * step)
+        state[:, 0], state[:, 1] = b[number] * last + c[number] * before, c[number] * last
         result[piece], state = sosfilt(section, source[piece], zi=state)
+        last = state[:, 1] / c[number]
+        before = (state[:, 0] - b[number] * last) / c[number]
     return result
 
 

@@ -212,7 +212,7 @@ def synthetic_digits(
     speakers : int
         Different speakers.
     noise : tuple of float, optional
-        From how few to how many decibels white noise lies below the sound; None for no noise.
+        From how few to how many decibels white noise lies below the sound; None for no noise, and else the same sounds.
     rate : int
         Samples a second.
 
@@ -229,9 +229,9 @@ def synthetic_digits(
     for _ in range(_check.count("count", count)):
         text = " ".join(rng.choice(words, rng.integers(low, high + 1)))
         one, own = int(rng.integers(number_of_speakers)), int(rng.integers(2**31))
-        sound = speak(text, rate, own, who[one])
+        sound, share = speak(text, rate, own, who[one]), rng.uniform()  # drawn also without noise: the words stay
         if noise is not None:
-            sound = add_noise(sound, rng.uniform(*noise), own)
+            sound = add_noise(sound, noise[0] + share * (noise[1] - noise[0]), own)
             sound /= max(1.0, float(np.abs(sound).max()))
         samples.append(sound)
         texts.append(text)

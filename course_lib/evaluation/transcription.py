@@ -18,8 +18,6 @@ import numpy as np
 
 __all__ = ["Edits", "character_error_rate", "edit_distance", "word_error_rate"]
 
-OPERATIONS = ("same", "substitution", "deletion", "insertion")
-
 
 @dataclass(frozen=True)
 class Edits:
