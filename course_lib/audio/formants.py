@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -353,13 +354,17 @@ def _filtered(source: np.ndarray, a: np.ndarray, b: np.ndarray, c: np.ndarray, s
     zero, one = np.zeros_like(a), np.ones_like(a)
     sections = np.stack([a, zero, zero, one, -b, -c], axis=-1)
     state, result = np.zeros((a.shape[1], 2)), np.empty(len(source))
-    last = before = np.zeros(a.shape[1])  # the two latest outputs of each resonator, which a change leaves alone
-    for number, section in enumerate(sections):
-        piece = slice(number * step, (number + 1) * step)
-        state[:, 0], state[:, 1] = b[number] * last + c[number] * before, c[number] * last
-        result[piece], state = sosfilt(section, source[piece], zi=state)
-        last = state[:, 1] / c[number]
-        before = (state[:, 0] - b[number] * last) / c[number]
+    # A change leaves the latest outputs of each resonator alone, as in Klatt's program. SciPy keeps, in place of these,
+    # b y[n-1] + c y[n-2] and c y[n-1], which have to follow the new b and c.
+    ratio = c[1:] / c[:-1]
+    turned = (b[1:] - ratio * b[:-1]) / c[:-1]
+    starts = np.flatnonzero(np.any(sections[1:] != sections[:-1], axis=(1, 2))) + 1
+    for begin, end in pairwise([0, *starts.tolist(), len(sections)]):
+        if begin:
+            state[:, 0] = ratio[begin - 1] * state[:, 0] + turned[begin - 1] * state[:, 1]
+            state[:, 1] *= ratio[begin - 1]
+        piece = slice(begin * step, end * step)
+        result[piece], state = sosfilt(sections[begin], source[piece], zi=state)
     return result
 
 
