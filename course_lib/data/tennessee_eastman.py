@@ -180,7 +180,7 @@ def simulate_process(
     _check.count("count", count)
     _check.count("variables", variables, least=4)
     _check.positive("size", size)
-    if _check.count("start", start, least=0) > count:
+    if _check.count("start", start, least=0) > count and fault is not None:
         raise ValueError(f"start is {start}; it must be at most count, {count}")
     fixed = np.random.default_rng(_check.count("plant", plant, least=0))
     mixture = fixed.normal(size=(4, variables))
