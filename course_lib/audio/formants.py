@@ -14,7 +14,7 @@ It is understood, but nobody takes it for a person. What a model learns from it 
 
 References
 ----------
-D. H. Klatt, 1980, https://doi.org/10.1121/1.383940: the resonators, and the formants of tables II and III
+The resonators, and the formants of tables II and III: D. H. Klatt, 1980, https://doi.org/10.1121/1.383940
 """
 
 from __future__ import annotations

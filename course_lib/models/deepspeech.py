@@ -211,7 +211,8 @@ PRESETS = {
         after=(2048,),
         dropout=0.05,
     ),
-    # The four depths of Deep Speech 2's table 1, "38 million parameters" each.
+    # The four depths of Deep Speech 2's table 1, 38 million weights each, as the paper says: here 38.4 to 39.2 million,
+    # with convolutions of 11 frames, which the table does not give, and 161 bins of windows of 20 ms at 16 kHz.
     "deepspeech2_1_of_5": _second(2400, 1, 5),
     "deepspeech2_3_of_5": _second(1880, 3, 5),
     "deepspeech2_5_of_7": _second(1510, 5, 7),
