@@ -111,7 +111,8 @@ def moving_digits(
         room = size - width
         start = rng.uniform(0, room / 3)  # from the left third to the right third: every video has its way to go
         columns = np.linspace(start, rng.uniform(2 * room / 3, room), frames).round().astype(int)
-        rows = np.linspace(*rng.uniform(0, size - height, 2), frames).round().astype(int)
+        first, last = rng.uniform(0, size - height, 2)
+        rows = np.linspace(first, last, frames).round().astype(int)
         for frame, top, left in zip(video, rows, columns, strict=True):
             frame[top : top + height, left : left + width] += picture
     labels = rng.permutation(np.arange(count, dtype=np.int32) % 2)
