@@ -132,6 +132,7 @@ def test_from_spectrum_to_cepstrum():
 def test_decibels():
     assert decibels([1.0, 100.0], depth=None).tolist() == [0.0, 20.0]
     assert decibels([1.0, 0.0, 10.0], reference=10.0, depth=30.0).tolist() == [-10.0, -30.0, 0.0]
+    assert decibels([100.0, 1e-9], depth=30.0).tolist() == [20.0, -10.0]
     assert decibels(0.0, smallest=1e-5, depth=None) == -50.0
 
 

@@ -29,15 +29,17 @@ def test_taking_and_splitting_by_speaker():
 def test_strings_are_of_one_speaker_in_order():
     made = strings(small(), 40, seed=1, shortest=2, longest=3, pause=0.002)
     own = {"ann": {"one": (1,), "two": (2,), "six": (4,)}, "bob": {"six": (3,)}}
-    lengths = set()
+    lengths, inside = set(), 0
     for sound, text, speaker in zip(made.samples, made.texts, made.speakers, strict=True):
         words = text.split()
         lengths.add(len(words))
         wanted = [value for word in words for value in own[speaker][word] * own[speaker][word][0]]
         np.testing.assert_allclose(sound[sound > 0] * 10, wanted, rtol=1e-6)
         silent = (sound == 0).sum()
+        inside += (np.trim_zeros(sound) == 0).sum()
         assert silent <= (len(words) + 1) * 16
     assert lengths == {2, 3}
+    assert inside > 40 * 4  # pauses stand between words too
     assert set(made.speakers) == {"ann", "bob"}
     assert len({len(sound) for sound in made.samples}) > 10  # pauses differ
     again = strings(small(), 40, seed=1, shortest=2, longest=3, pause=0.002)
