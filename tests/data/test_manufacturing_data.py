@@ -85,6 +85,10 @@ def test_a_simulated_run():
         pytest.approx(10, abs=0.01),
         pytest.approx(1, abs=0.01),
     )
+    for series in (air, process - air):  # both wander: what was a moment ago is still so
+        assert np.corrcoef(series[:-1], series[1:])[0, 1] > 0.98
+    pairs = [(m[:, 0], m[:, 1] - m[:, 0]) for m in (simulate_ai4i(500, seed=seed).measurements for seed in range(30))]
+    assert np.mean([abs(np.corrcoef(*pair)[0, 1]) for pair in pairs]) < 0.8  # and each by itself
     assert (torque.mean(), torque.std()) == (pytest.approx(40, abs=0.3), pytest.approx(10, abs=0.3))
     assert (torque >= 0).all()
     np.testing.assert_allclose(np.bincount(data.quality) / len(data), [0.6, 0.3, 0.1], atol=0.015)
