@@ -105,6 +105,7 @@ def test_a_simulated_run():
     worn = data.modes[:-1, 0]
     assert (added[worn] < 0).all()
     assert 0.3 < worn.sum() / (added < 0).sum() < 0.55
+    assert 0.0003 < data.modes[:, 4].mean() < 0.002
     np.testing.assert_array_equal(data.failure, data.modes.any(axis=1))
     rules = failure_modes(data.quality, data.measurements) != data.modes[:, 1:4]
     assert (rules[:, 0].mean(), rules[:, 1:].sum()) == (pytest.approx(0, abs=0.01), 0)
@@ -259,6 +260,9 @@ def test_a_simulated_fleet():
     still = [0, 4, 9, 15, 17, 18]
     assert all((e.sensors[:, still] == engines[0].sensors[0, still]).all() for e in engines)
     np.testing.assert_array_equal(simulate_cmapss(2, seed=3)[1].sensors, simulate_cmapss(2, seed=3)[1].sensors)
+    falls, moved = [6, 11, 19, 20], slopes(engines)  # pressure, fuel and coolant flows; temperatures and speeds rise
+    assert np.flatnonzero(moved < -1).tolist() == falls
+    assert np.flatnonzero(moved > 0.5).tolist() == [n for n in range(21) if n not in (5, *still, *falls)]
     # Damage is exponential: half of the way is made in the last tau ln 2 cycles, about 35.
     moving = [3, 6, 10, 11]
     rise = np.mean([e.sensors[-71:, moving] - e.sensors[:40, moving].mean(axis=0) for e in engines], axis=0)

@@ -39,7 +39,7 @@ MUTANTS = {
         ("windows: counted from the first cycle", "np.arange(len(readings) - 1, length - 2, -step)[::-1]", "np.arange(length - 1, len(readings), step)"),
         ("windows: the first window for the last", "ends = ends[-1:]", "ends = ends[:1]"),
         ("windows: short lives are filled with zeros", 'mode="edge"', 'mode="constant"'),
-        ("windows: targets ignore the filling", "engine.remaining[ends - missing]", "engine.remaining[np.minimum(ends, len(engine) - 1)]"),
+        ("windows: targets ignore the filling", "engine.remaining[ends - missing]", "engine.remaining[ends]"),
         ("windows: one step too early", "np.arange(1 - length, 1)]", "np.arange(-length, 0)]"),
         ("windows: all from one engine", "np.full(len(ends), number)", "np.full(len(ends), 0)"),
         ("fleet: damage grows evenly", "np.exp(-remaining / pace)", "1 - remaining / cycles"),
