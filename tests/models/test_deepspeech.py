@@ -139,6 +139,13 @@ def test_the_forward_pass_from_its_parts(cell, both):
     np.testing.assert_allclose(numpy(model(x)), h @ w["scores/kernel"] + w["scores/bias"], atol=2e-5)
 
 
+def test_the_plain_cell_clips_its_state():
+    cell = StateCell(3, "rnn", clip=0.9)
+    cell.build((None, 3))
+    state, _ = cell(np.array([[5.0, 0.4, -1.0]], "float32"), [np.zeros((1, 3), "float32")])
+    np.testing.assert_allclose(numpy(state), [[0.9, 0.4, 0.0]], atol=1e-6)
+
+
 def test_batch_normalisation_stands_before_every_ramp_and_recurrence():
     model = deepspeech(replace(SMALL, normalize=True), seed=0)
     names = [layer.name for layer in model.layers]
