@@ -145,7 +145,9 @@ RECORD = {"paper_id": "x", "source": [" One. ", "", "Two."], "target": ["Short."
 
 def test_scitldr(tmp_path):
     line = json.dumps(RECORD)
-    task = scitldr(write(tmp_path, train__jsonl=f"{line}\n{line}\n", dev__jsonl=line, test__jsonl=line))
+    dev = json.dumps(RECORD | {"paper_id": "y"})
+    task = scitldr(write(tmp_path, train__jsonl=f"{line}\n{line}\n", dev__jsonl=dev, test__jsonl=line))
+    assert task.validation[0].id == "y"
     assert (len(task.train), len(task.validation), len(task.test)) == (2, 1, 1)
     assert task.test[0] == Document("x", ("One.", "Two."), ("Short.",))
 

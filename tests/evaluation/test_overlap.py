@@ -65,6 +65,14 @@ def test_the_papers_example_of_clipping():
     assert bleu([["the"] * 7], [references], order=1, smooth="none") == pytest.approx(100 * 2 / 7)
 
 
+def test_of_two_equally_close_lengths_the_shorter_counts():
+    hypothesis, references = list("abcde"), [list("abcdef"), list("abcd")]
+    assert bleu([hypothesis], [references], order=1) == 100  # no brevity penalty; against six tokens there is one
+    assert bleu([hypothesis], [references[:1]], order=1) == pytest.approx(100 * np.exp(1 - 6 / 5))
+    peer = BLEU(tokenize="none", max_ngram_order=1, force=True)
+    assert peer.corpus_score(["a b c d e"], [["a b c d e f"], ["a b c d"]]).score == pytest.approx(100)
+
+
 def test_tokens_may_be_numbers_and_arrays():
     rows, wanted = np.array([[1, 2, 3, 4], [5, 6, 7, 8]]), np.array([[1, 2, 3, 9], [5, 6, 7, 8]])
     as_text = [[str(n) for n in row] for row in rows.tolist()], [[str(n) for n in row] for row in wanted.tolist()]
