@@ -137,6 +137,22 @@ def test_a_crowd_excuses_what_lies_in_it():
     assert mean_average_precision([one(truth[0]["boxes"])], found)["AP"] < 0.5
 
 
+def test_of_two_objects_that_fit_alike_the_later_one_is_taken():
+    """The first detection fits both by 100 / 120, the second one of them alone: the order of the objects decides."""
+    objects = np.array([[0, 0, 10, 10], [2, 0, 12, 10]], float)
+    guesses = np.array([[0, 0, 12, 10], [2, 0, 12, 10]], float)
+    found = [{"boxes": guesses, "classes": np.zeros(2, int), "scores": np.array([0.9, 0.8])}]
+    recalls = []
+    for order in ([0, 1], [1, 0]):
+        truth = [
+            {"boxes": objects[order], "classes": np.zeros(2, int), "crowd": np.zeros(2, bool), "areas": np.full(2, 100)}
+        ]
+        result = mean_average_precision(truth, found)
+        check(result, peer(truth, found, [0]))
+        recalls.append(result["AR100"])
+    assert recalls[0] < recalls[1]
+
+
 def test_thresholds():
     truth, found = [one([[0, 0, 10, 10]])], [one([[0, 0, 10, 7]], scores=[1.0])]  # IoU 0.7
     result = mean_average_precision(truth, found)
