@@ -226,6 +226,15 @@ def test_dropout_acts_in_training():
         assert np.abs(numpy(model(tokens(), training=True)) - still).max() > 0.01
 
 
+def test_dropout_acts_on_the_embedding_too():
+    model = drawn(replace(SMALL, dropout=0.5))
+    for block in model.blocks:  # now no block adds anything to its shortcut, so none can drop anything
+        for part in (block.attention.to_output, block.feed_forward.down):
+            part.set_weights([np.zeros(weight.shape) for weight in part.get_weights()])
+    still = numpy(model(tokens()))
+    assert np.abs(numpy(model(tokens(), training=True)) - still).max() > 0.01
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
