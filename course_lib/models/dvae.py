@@ -232,7 +232,7 @@ class Dvae(keras.Model):
 
     def logits(self, images: Any) -> Any:
         """Score every code for every place: (batch, rows, columns, channels) to (batch, *grid, codes)."""
-        x = images
+        x = 2 * ops.convert_to_tensor(images, self.compute_dtype) - 1  # so that black says something too
         for layer in self.encoder:
             x = layer(x)
         return precise(x)

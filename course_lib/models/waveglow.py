@@ -219,7 +219,7 @@ class WaveGlow(keras.Model):
         """Take the mean of the costs that `call` gave; there are no targets."""
         return ops.mean(y_pred if sample_weight is None else y_pred * ops.cast(sample_weight, y_pred.dtype))
 
-    def forward(self, sound: Any, mel: Any) -> tuple[Any, Any]:
+    def forward(self, sound: Any, mel: Any = None, **options: Any) -> tuple[Any, Any]:
         """Turn sounds into noise.
 
         Parameters
@@ -241,6 +241,8 @@ class WaveGlow(keras.Model):
         ValueError
             If a shape does not suit.
         """
+        if mel is None:  # on PyTorch, a call of any model goes through a method of this name
+            return super().forward(sound, **options)
         x, condition = self._grouped(sound), self._condition(mel, sound.shape[1])
         log_det, left = ops.zeros((ops.shape(x)[0],), x.dtype), []
         for n, (mixer, coupling) in enumerate(zip(self.mixers, self.couplings, strict=True)):
