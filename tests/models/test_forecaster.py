@@ -144,6 +144,9 @@ def test_dropout_acts_in_training():
     model, x = Forecaster(PatchEncoder(replace(SMALL, dropout=0.5), seed=0), seed=0), windows()
     np.testing.assert_array_equal(numpy(model(x)), numpy(model(x, training=False)))
     assert np.abs(numpy(model(x, training=True)) - numpy(model(x))).max() > 1e-3
+    for block in model.backbone.blocks:
+        block.drop.rate = 0.0  # that on the embedded patches by itself
+    assert np.abs(numpy(model(x, training=True)) - numpy(model(x))).max() > 1e-3
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,8 @@ def test_the_loss_by_a_loop():
     assert float(loss(np.zeros(5), keras.ops.convert_to_tensor(np.stack([a, b], 1)))) == pytest.approx(
         (rows + columns) / 2
     )
+    one_way = ContrastiveLoss(0.5, symmetric=False)
+    assert float(one_way(np.zeros(5), keras.ops.convert_to_tensor(np.stack([a, b], 1)))) == pytest.approx(rows)
     again = keras.losses.deserialize(keras.losses.serialize(ContrastiveLoss(0.2, symmetric=False)))
     assert (again.temperature, again.symmetric) == (0.2, False)
 
