@@ -231,7 +231,7 @@ class Dvae(keras.Model):
         return ops.mean(y_pred if sample_weight is None else y_pred * ops.cast(sample_weight, y_pred.dtype))
 
     def logits(self, images: Any) -> Any:
-        """Score every code for every place: (batch, rows, columns, channels) to (batch, *grid, codes)."""
+        """Score every code for every place: (batch, rows, columns, channels) to (batch, rows, columns, codes)."""
         x = 2 * ops.convert_to_tensor(images, self.compute_dtype) - 1  # so that black says something too
         for layer in self.encoder:
             x = layer(x)
@@ -265,8 +265,8 @@ class Dvae(keras.Model):
 
         Parameters
         ----------
-        codes : int array, shape (batch, *grid)
-            Codes.
+        codes : int array, shape (batch, rows, columns)
+            Codes, one for each place of the grid.
         batch_size : int
             Pictures to draw at a time.
 

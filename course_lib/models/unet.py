@@ -134,7 +134,7 @@ def unet(config: UNetConfig | str, name: str | None = None, seed: int | None = N
     Returns
     -------
     keras.Model
-        Takes images (batch, rows, columns, channels), gives scores (batch, *config.output, classes), without softmax.
+        Takes images (batch, rows, columns, channels), gives scores (batch, rows, columns, classes), without softmax.
         Not compiled; its loss is ``SparseCategoricalCrossentropy(from_logits=True)`` on masks of whole numbers.
 
     Raises
