@@ -5,7 +5,7 @@
     folder/ImageSets/Main/train.txt
 
 Sets in this form: BCCD, 364 images of blood cells, https://github.com/Shenggan/BCCD_Dataset, licence MIT; PASCAL VOC
-itself, http://host.robots.ox.ac.uk/pascal/VOC, whose pictures are from Flickr and stand under Flickr's terms of use.
+itself, ``host.robots.ox.ac.uk/pascal/VOC``, whose pictures are from Flickr and stand under Flickr's terms of use.
 
 References
 ----------
