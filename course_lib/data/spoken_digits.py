@@ -1,8 +1,9 @@
 """Recordings of spoken words: two public sets, a set by rule, and strings of words made of single ones.
 
 The Free Spoken Digit Dataset (CC BY-SA 4.0) is at https://github.com/Jakobovski/free-spoken-digit-dataset; Speech
-Commands (CC BY 4.0) at https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz, see P. Warden, 2018,
-https://arxiv.org/abs/1804.03209.
+Commands (CC BY 4.0) at
+https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz,
+see P. Warden, 2018, https://arxiv.org/abs/1804.03209.
 
 >>> sounds = synthetic_digits(3, seed=0, shortest=2, longest=2)
 >>> len(sounds), sounds.rate, [len(text.split()) for text in sounds.texts]
