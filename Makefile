@@ -59,7 +59,7 @@ site: strict-book  ## the built site in a headless browser
 
 test-reference: $(REFERENCE)/ready  ## compare with PyTorch, JAX and optax, in an environment of their own
 	@echo "== peers: torch, jax, optax, keras on their backends"
-	$(QUIET) $(ONE_THREAD) $(REFERENCE)/bin/python -m pytest -n 2 -m reference tests/reference
+	$(QUIET) $(ONE_THREAD) $(REFERENCE)/bin/python -m pytest -n 2 --dist loadfile -m reference tests/reference
 
 claims: $(VENV)/ready  ## re-run every chapter under several seeds and table the margins (SEEDS="0 1 2", NB=...)
 	@mkdir -p _build

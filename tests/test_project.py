@@ -1,6 +1,7 @@
 """The project's own files agree with each other: pyproject.toml, environment.yml, constraints.txt, README, Makefile."""
 
 import re
+import runpy
 import subprocess
 import tomllib
 from pathlib import Path
@@ -85,3 +86,22 @@ def test_no_machine_path_in_any_file():
     pattern = re.compile(r"(?<![\w.])/(" + "|".join(["ro" + "ot", "wo" + "rk", "ho" + r"me/\w"]) + r")/")
     hits = [str(path.relative_to(ROOT)) for path in tracked_text_files() if pattern.search(path.read_text("utf-8"))]
     assert not hits
+
+
+def test_every_mutant_still_fits_the_code():
+    """The mutants run for an hour, so seldom; what they replace must not go stale in between, or be lost."""
+    seen, faults = {}, []
+    for path in sorted((ROOT / "tests" / "mutants").glob("[a-z]*.py")):
+        part = runpy.run_path(str(path))
+        for file, mutants in part["MUTANTS"].items():
+            if file in seen:
+                faults.append(f"{file} has mutants in {path.name} and in {seen[file]}; the second list hides the first")
+            seen[file] = path.name
+            text = (ROOT / file).read_text(encoding="utf-8")
+            faults += [f"{name}: {text.count(old)} times in {file}" for name, old, _ in mutants if text.count(old) != 1]
+            faults += [f"{name} changes nothing" for name, old, new in mutants if old == new]
+            faults += [
+                f"{file}: no {test}" for test in part["TESTS"][file] if not (ROOT / test.split("::")[0]).exists()
+            ]
+    assert faults == []
+    assert len(seen) > 20

@@ -79,7 +79,7 @@ MUTANTS = {
         ("block: mask forgotten", "y, mask=mask, bias=bias,", "y, bias=bias,"),
         ("block: context's mask forgotten", "y, mask=context_mask,", "y,"),
         ("block: cross-attention after", "        if self.cross:\n            x = self._beside_shortcut(x, look_across, self.cross_norm, training)\n        x = self._beside_shortcut(x, self.feed_forward, self.feed_forward_norm, training)\n", "        x = self._beside_shortcut(x, self.feed_forward, self.feed_forward_norm, training)\n        if self.cross:\n            x = self._beside_shortcut(x, look_across, self.cross_norm, training)\n"),
-        ("block: cache not handed on", 'filled.update(zip(["self"], rest, strict=False))', "pass"),
+        ("block: cache not handed on", "                (filled[kind],) = rest\n", "                pass\n"),
         ("block: epsilon ignored", "NORMALIZATIONS[normalization](epsilon,", "NORMALIZATIONS[normalization](1e-3,"),
         ("block: config without causal", '            "causal": self.causal,\n', ""),
     ],

@@ -6,13 +6,13 @@ child's program.
 """
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.reference.children import arrays, run_child
 
 pytestmark = pytest.mark.reference
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -234,24 +234,15 @@ def peer():
 def ours(request, peer, tmp_path_factory):
     pytest.importorskip(request.param, reason=f"the {request.param} backend is needed")
     folder = tmp_path_factory.mktemp(request.param)
-    specs, arrays = {}, {}
+    specs, sent = {}, {}
     for name, (spec, given, weights, *_) in peer.items():
         specs[name] = spec
-        arrays |= {f"{name}|input|{key}": array for key, array in given.items()}
-        arrays |= {f"{name}|weight|{key}": array for key, array in weights.items()}
+        sent |= {f"{name}|input|{key}": array for key, array in given.items()}
+        sent |= {f"{name}|weight|{key}": array for key, array in weights.items()}
     (folder / "specs.json").write_text(json.dumps(specs), encoding="utf-8")
-    np.savez(folder / "given.npz", **arrays)
-    environment = {"KERAS_BACKEND": request.param, "JAX_ENABLE_X64": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # compiling takes far longer here than computing
-    root = str(Path(__file__).parents[2])
-    path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
-    run = subprocess.run(
-        [sys.executable, __file__, str(folder)], cwd=root, env=os.environ | environment | {"PYTHONPATH": path},
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr[-3000:]
-    with np.load(folder / "result.npz") as file:
-        return {key: file[key] for key in file.files}, json.loads((folder / "facts.json").read_text())
+    np.savez(folder / "given.npz", **sent)
+    run_child(__file__, folder, backend=request.param, JAX_ENABLE_X64="1")
+    return arrays(folder / "result.npz"), json.loads((folder / "facts.json").read_text())
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -4,8 +4,6 @@ A child process for each backend builds the same models, with the same weights, 
 child's program.
 """
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 
 from course_lib.audio.ctc import ctc_gradient, ctc_loss
 from course_lib.audio.features import decibels, hz_to_mel, mel_filterbank, mel_spectrogram, mfcc, stft
+from tests.reference.children import arrays, run_child
 
 pytestmark = pytest.mark.reference
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -128,14 +127,11 @@ def child(path):
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("audio")
-    runs, found = {}, {}
+    found = {}
     for backend in BACKENDS:
         pytest.importorskip(backend, reason=f"{backend} is a backend here")
-        environment = os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
-        command = [sys.executable, __file__, str(folder / f"{backend}.npz")]
-        runs[backend] = subprocess.run(command, env=environment, capture_output=True, text=True)
-        assert runs[backend].returncode == 0, runs[backend].stderr[-2000:]
-        found[backend] = dict(np.load(folder / f"{backend}.npz"))
+        run_child(__file__, folder / f"{backend}.npz", backend=backend)
+        found[backend] = arrays(folder / f"{backend}.npz")
     return found
 
 

@@ -5,13 +5,12 @@ The chapter itself shows the backends that a reader has; here all three must be 
 
 import ast
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.reference.children import arrays, run_child
 
 pytestmark = pytest.mark.reference
 
@@ -43,16 +42,8 @@ def given():
 def result(request, given, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     np.savez(folder / "given.npz", **given)
-    run = subprocess.run(
-        [sys.executable, "-c", script(), str(folder / "given.npz"), str(folder / "result.npz")],
-        env=os.environ | {"KERAS_BACKEND": request.param},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-    with np.load(folder / "result.npz") as file:
-        found = {name: file[name] for name in file.files}
+    run_child("-c", script(), folder / "given.npz", folder / "result.npz", backend=request.param)
+    found = arrays(folder / "result.npz")
     assert str(found["backend"]) == request.param
     return found
 

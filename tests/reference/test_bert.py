@@ -6,13 +6,13 @@ also the child's program. In float32, to 5e-6 of the largest value; what a wrong
 """
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.reference.children import arrays, run_child
 
 pytestmark = pytest.mark.reference
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -157,23 +157,14 @@ def only_real(key, array, mask):
 def ours(request, peer, tmp_path_factory):
     pytest.importorskip(request.param, reason=f"the {request.param} backend is needed")
     folder = tmp_path_factory.mktemp(request.param)
-    arrays = {}
+    sent = {}
     for name, (weights, *_) in peer.items():
         given, labels = texts(name)
         for kind, group in (("weight", weights), ("input", given), ("label", labels)):
-            arrays |= {f"{name}|{kind}|{key}": array for key, array in group.items()}
-    np.savez(folder / "given.npz", **arrays)
-    environment = {"KERAS_BACKEND": request.param, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # compiling takes far longer here than computing
-    root = str(Path(__file__).parents[2])
-    path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
-    run = subprocess.run(
-        [sys.executable, __file__, str(folder)], cwd=root, env=os.environ | environment | {"PYTHONPATH": path},
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr[-3000:]
-    with np.load(folder / "result.npz") as file:
-        return {key: file[key] for key in file.files}, json.loads((folder / "facts.json").read_text())
+            sent |= {f"{name}|{kind}|{key}": array for key, array in group.items()}
+    np.savez(folder / "given.npz", **sent)
+    run_child(__file__, folder, backend=request.param, CUDA_VISIBLE_DEVICES="")
+    return arrays(folder / "result.npz"), json.loads((folder / "facts.json").read_text())
 
 
 def close(found, wanted, what):

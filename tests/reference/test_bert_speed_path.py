@@ -6,12 +6,12 @@ there is a process for each backend, and one for TensorFlow with XLA. This file 
 """
 
 import json
-import os
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+
+from tests.reference.children import run_child
 
 pytestmark = pytest.mark.reference
 WAYS = {"tensorflow": "auto", "tensorflow-jit": True, "jax": "auto", "torch": "auto"}
@@ -61,12 +61,9 @@ def child(jit):
 def test_losses_of_the_fast_path_are_the_plain_ones(way):
     backend = way.partition("-")[0]
     pytest.importorskip(backend, reason=f"{backend} computes here")
-    environment = dict(os.environ, KERAS_BACKEND=backend, JAX_PLATFORMS="cpu", CUDA_VISIBLE_DEVICES="-1")
-    run = subprocess.run(
-        [sys.executable, __file__, json.dumps(WAYS[way])], env=environment, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr[-3000:]
-    found = json.loads(run.stdout.splitlines()[-1])
+    settings = {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "-1", "JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
+    printed = run_child(__file__, json.dumps(WAYS[way]), backend=backend, **settings)  # compiled as users have it
+    found = json.loads(printed.splitlines()[-1])
     assert found["backend"] == backend
     plain, fast = np.array(found["losses"]).T
     np.testing.assert_allclose(fast, plain, atol=1e-5)

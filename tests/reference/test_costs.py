@@ -5,12 +5,10 @@ convolutions, a multiply-add as two.
 """
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+
+from tests.reference.children import run_child
 
 pytestmark = pytest.mark.reference
 
@@ -157,15 +155,7 @@ def runs():
     found = {}
     for backend in ("tensorflow", "jax", "torch"):
         pytest.importorskip(backend)
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM],
-            env=os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
-            cwd=Path(__file__).parents[2],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        found[backend] = json.loads(done.stdout.splitlines()[-1])
+        found[backend] = json.loads(run_child("-c", PROGRAM, backend=backend).splitlines()[-1])
     return found
 
 

@@ -5,13 +5,13 @@ program.
 """
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.reference.children import arrays, run_child
 
 pytestmark = pytest.mark.reference
 TOLERANCE = 5e-6
@@ -87,16 +87,8 @@ def exchanged(libraries, tmp_path_factory):
 
 
 def run(kind, folder, backend):
-    environment = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    root = str(Path(__file__).parents[2])
-    path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, __file__, kind, str(folder)], cwd=root, env=os.environ | environment | {"PYTHONPATH": path},
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    with np.load(folder / f"{kind}.npz") as file:
-        return {key: file[key] for key in file.files}
+    run_child(__file__, kind, folder, backend=backend)
+    return arrays(folder / f"{kind}.npz")
 
 
 @cases

@@ -5,13 +5,13 @@ child process for each backend reads these as users do, and computes. This file 
 """
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.reference.children import arrays, run_child
 
 pytestmark = pytest.mark.reference
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -91,16 +91,8 @@ def ours(request, peer, tmp_path_factory):
     pytest.importorskip(request.param, reason=f"the {request.param} backend is needed")
     result = tmp_path_factory.mktemp(request.param) / "result.npz"
     ends = {name: int(found["end"]) for name, found in peer[1].items() if name in WRITING}
-    environment = {"KERAS_BACKEND": request.param, "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    root = str(Path(__file__).parents[2])
-    path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
-    run = subprocess.run(
-        [sys.executable, __file__, str(peer[0]), json.dumps(ends), str(result)], cwd=root,
-        env=os.environ | environment | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr[-3000:]
-    with np.load(result) as file:
-        return {key: file[key] for key in file.files}
+    run_child(__file__, peer[0], json.dumps(ends), result, backend=request.param)
+    return arrays(result)
 
 
 def real(array, padding):

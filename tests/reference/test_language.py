@@ -3,13 +3,13 @@
 Each backend runs in a process of its own, once: the sentence encoder with its loss and gradients, and the beam search.
 """
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.reference.children import arrays, run_child
 
 pytestmark = pytest.mark.reference
 
@@ -60,22 +60,14 @@ def test_centrality_is_networkxs():
 def found(tmp_path_factory):
     """What each backend that is installed computes."""
     results = {}
-    root = str(Path(__file__).parents[2])
     for backend in BACKENDS:
         try:
             __import__(backend)
         except ImportError:
             continue
         result = tmp_path_factory.mktemp(backend) / "result.npz"
-        environment = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-        path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
-        run = subprocess.run(
-            [sys.executable, __file__, str(result)], cwd=root, env=os.environ | environment | {"PYTHONPATH": path},
-            capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
-        assert run.returncode == 0, run.stderr[-3000:]
-        with np.load(result) as file:
-            results[backend] = {key: file[key] for key in file.files}
+        run_child(__file__, result, backend=backend)
+        results[backend] = arrays(result)
     return results
 
 

@@ -6,11 +6,7 @@ allows. What a paper's form has as its check is the formula in tests/optimizatio
 """
 
 import inspect
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +15,7 @@ from course_lib.optimization import clipping, optimizers
 from tests.optimization import problems
 from tests.optimization.formulas import FORMULAS
 from tests.optimization.keras_peer import CASES as KERAS_CASES
+from tests.reference.children import arrays, run_child
 
 TOLERANCE = 1e-12
 B1, B2, EPS = 0.8, 0.95, 1e-2
@@ -340,13 +337,8 @@ def keras_runs(tmp_path_factory):
         pytest.importorskip(backend, reason=f"Keras is run on {backend} here")
         if backend not in runs:
             file = tmp_path_factory.mktemp("keras") / f"{backend}.npz"
-            subprocess.run(
-                [sys.executable, "-m", "tests.optimization.keras_peer", str(file)],
-                env=os.environ | {"KERAS_BACKEND": backend, "JAX_ENABLE_X64": "1"},
-                cwd=Path(__file__).parents[2],
-                check=True,
-            )
-            runs[backend] = dict(np.load(file))
+            run_child("-m", "tests.optimization.keras_peer", file, backend=backend, JAX_ENABLE_X64="1")
+            runs[backend] = arrays(file)
         assert runs[backend]["backend"] == backend
         return runs[backend]
 

@@ -3,12 +3,12 @@
 Keras takes one backend a process, so this file runs itself once for each: ``python test_recurrent.py given result``.
 """
 
-import os
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+
+from tests.reference.children import arrays, run_child
 
 pytestmark = pytest.mark.reference
 
@@ -131,16 +131,8 @@ def results(given, tmp_path_factory):
     folder, found = tmp_path_factory.mktemp("recurrent"), {}
     np.savez(folder / "given.npz", **given)
     for backend in BACKENDS:
-        run = subprocess.run(
-            [sys.executable, __file__, str(folder / "given.npz"), str(folder / f"{backend}.npz")],
-            env=os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert run.returncode == 0, run.stderr[-3000:]
-        with np.load(folder / f"{backend}.npz") as file:
-            found[backend] = {name: file[name] for name in file.files}
+        run_child(__file__, folder / "given.npz", folder / f"{backend}.npz", backend=backend)
+        found[backend] = arrays(folder / f"{backend}.npz")
         assert str(found[backend]["backend"]) == backend
     return found
 

@@ -4,13 +4,13 @@ A child process for each backend builds small models, moves every weight, and co
 program.
 """
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.reference.children import arrays, run_child
 
 pytestmark = pytest.mark.reference
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -32,16 +32,8 @@ def ours(request, tmp_path_factory):
     pytest.importorskip("torch", reason="PyTorch is the peer here")
     pytest.importorskip(request.param, reason=f"the {request.param} backend is needed")
     result = tmp_path_factory.mktemp(request.param) / "result.npz"
-    environment = {"KERAS_BACKEND": request.param, "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    root = str(Path(__file__).parents[2])
-    path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
-    run = subprocess.run(
-        [sys.executable, __file__, str(result)], cwd=root, env=os.environ | environment | {"PYTHONPATH": path},
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr[-3000:]
-    with np.load(result) as file:
-        return {key: file[key] for key in file.files}
+    run_child(__file__, result, backend=request.param)
+    return arrays(result)
 
 
 def test_dvae(ours):

@@ -5,19 +5,16 @@ tests of training and of LoRA that a backend could break. The schedules meet opt
 ``tests/training/kills.py --backend jax`` kills on another backend.
 """
 
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from course_lib.training.recipe import Recipe
+from tests.reference.children import arrays, run_child
 
 pytestmark = pytest.mark.reference
 BACKENDS = ("tensorflow", "jax", "torch")
-ROOT = Path(__file__).parents[2]
 IGNORE = -100.0
 # Adam's epsilon stands at another place in PyTorch; it is too small here to matter.
 RECIPE = Recipe(12, 0.02, "cosine", 3, 0.1, 2.0, accumulate=3, log=None, beta_2=0.97, epsilon=1e-12)
@@ -25,12 +22,6 @@ UNITS = [
     "test_updates_follow_the_formulas", "test_weighted_accumulation", "same_bits[3", "overflow", "do_not[bfloat16",
     "test_frozen_weights_stay", "test_the_formula", "keras_own_adapters", "test_merged_it_gives_the_same",
 ]  # fmt: skip
-
-
-def environment(backend):
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    quick = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # compiling takes far longer here than computing
-    return os.environ | quick | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": path}
 
 
 # --- schedules --------------------------------------------------------------------------------------------------------
@@ -132,17 +123,13 @@ def test_a_run_is_that_of_pytorch(backend, tmp_path):
     """Clipped, with decay, warm-up and three batches of unequal weight an update; ours is in float32."""
     pytest.importorskip(backend)
     weights, losses = by_pytorch()
-    run = subprocess.run(
-        [sys.executable, __file__, str(tmp_path / "result.npz")],
-        env=environment(backend), capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stderr[-3000:]
-    with np.load(tmp_path / "result.npz") as found:
-        assert str(found["backend"]) == backend
-        np.testing.assert_allclose(found["losses"], losses, rtol=2e-5)
-        for name, wanted in zip(("w1", "b1", "w2", "b2"), weights, strict=True):
-            assert np.abs(wanted - given()[name]).max() > 0.02
-            np.testing.assert_allclose(found[name], wanted, atol=2e-5)
+    run_child(__file__, tmp_path / "result.npz", backend=backend)
+    found = arrays(tmp_path / "result.npz")
+    assert str(found["backend"]) == backend
+    np.testing.assert_allclose(found["losses"], losses, rtol=2e-5)
+    for name, wanted in zip(("w1", "b1", "w2", "b2"), weights, strict=True):
+        assert np.abs(wanted - given()[name]).max() > 0.02
+        np.testing.assert_allclose(found[name], wanted, atol=2e-5)
 
 
 @pytest.mark.parametrize("backend", BACKENDS[1:])
@@ -150,12 +137,9 @@ def test_what_a_backend_could_break(backend):
     """The unit tests that run on TensorFlow elsewhere: resuming above all."""
     pytest.importorskip(backend)
     files = ["tests/training/test_loop.py", "tests/training/test_freezing.py", "tests/layers/test_lora.py"]
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, "-k", " or ".join(UNITS)],
-        env=environment(backend), cwd=ROOT, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert run.returncode == 0, run.stdout[-3000:]
-    assert f"{len(UNITS)} passed" in run.stdout, run.stdout[-300:]
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *files, "-k", " or ".join(UNITS)]
+    printed = run_child(*command, backend=backend)
+    assert f"{len(UNITS)} passed" in printed, printed[-300:]
 
 
 if __name__ == "__main__":

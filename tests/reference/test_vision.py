@@ -4,17 +4,16 @@ Each backend runs in a process of its own, which is this file as a script; torch
 the same with the same weights. ``python tests/reference/test_vision.py RESULTS`` runs what KERAS_BACKEND names.
 """
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.reference.children import arrays, run_child
+
 pytestmark = pytest.mark.reference
 
-ROOT = Path(__file__).parents[2]
 BACKENDS = ("tensorflow", "jax", "torch")
 BLOCKS = ("basic", "plain", "bottleneck", "inception", "lrn")
 SHAPE = (4, 9, 8, 4)
@@ -175,15 +174,8 @@ def differentiable(model, weigh, rest):
 @pytest.fixture(scope="module", params=BACKENDS)
 def result(request, tmp_path_factory):
     path = tmp_path_factory.mktemp(request.param) / "results.npz"
-    environment = os.environ | {
-        "KERAS_BACKEND": request.param, "JAX_ENABLE_X64": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT),
-    }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, __file__, str(path)], env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    with np.load(path) as file:
-        found = {name: file[name] for name in file.files}
+    run_child(__file__, path, backend=request.param, JAX_ENABLE_X64="1")
+    found = arrays(path)
     assert str(found["backend"]) == request.param
     return found
 
